@@ -1,0 +1,48 @@
+# Everything a newcomer types. Needs Python 3.11 to 3.13 (with venv) and make; nothing else, and no root.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 3000
+
+.PHONY: demo up test check format lock clean help
+.DEFAULT_GOAL := help
+
+help: ## what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.installed ## start a platform, back it up, destroy it, restore it, prove it identical
+	@$(BIN)/archon demo
+
+up: $(VENV)/.installed ## the embedded platform with the Dagster UI, until Ctrl-C (PORT=3000)
+	@exec $(BIN)/archon up --port $(PORT)
+
+test: $(VENV)/.installed ## all tests; what this machine lacks is skipped with the reason
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.installed ## linter, format and strict types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed ## let the formatter write
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: ## resolve requirements.lock again (needs uv on the path)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-strip-extras --quiet \
+		--custom-compile-command 'make lock' --extra sandbox --extra verify --extra postgres --extra dev \
+		pyproject.toml -o requirements.lock
+
+clean: ## remove the virtual environment and caches (data in .archon stay)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 2; }
+	@$(PYTHON) archon_dagster/sandbox/support.py
+	@echo "installing into $(VENV) (about a minute, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@touch $@

@@ -1,0 +1,150 @@
+"""Take a backup: capture, seal, check.
+
+The order is: lock -> let go what a killed run left paused -> ask every store (one that is down ends the backup
+before anything is begun) -> capture inside the window -> seal (the manifest is written last) -> check. A backup that
+fails a check is kept, shown as failed, and never chosen as ``latest``.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from archon_dagster.backup.capture import capture
+from archon_dagster.backup.checks import Expected, check_backup, last_good
+from archon_dagster.context import OperationContext, Step
+from archon_dagster.errors import ConfigurationError, StoreError
+from archon_dagster.platform.quiesce import thaw_leftovers
+from archon_dagster.repository.lock import Lease
+from archon_dagster.repository.manifest import BackupKind, Manifest
+from archon_dagster.repository.verification import CheckRecord
+from archon_dagster.stores.base import STORES, Description, StoreName
+
+
+@dataclass(frozen=True)
+class BackupRequest:
+    """What to back up, and why.
+
+    :param stores: which stores; default all.
+    :param quiesce: pause the writers while capturing; ``None`` = as the settings say.
+    :param accept_counts: an operator's word that fewer (or no) records than before are right.
+    """
+
+    kind: BackupKind = "manual"
+    stores: tuple[StoreName, ...] = STORES
+    quiesce: bool | None = None
+    accept_counts: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class BackupResult:
+    """A sealed backup, what its checks said, and what each step took in seconds."""
+
+    manifest: Manifest
+    checks: tuple[CheckRecord, ...]
+    live: dict[StoreName, Description]
+    seconds: dict[str, float]
+    failures: dict[StoreName, str] = field(default_factory=dict)
+
+    @property
+    def good(self) -> bool:
+        """Whether every check passed, so that ``latest`` may choose it."""
+        return all(check.passed for check in self.checks)
+
+
+def take_backup(context: OperationContext, request: BackupRequest) -> BackupResult:
+    """Take one backup under the repository's lock; see the module for the order and what a failure leaves."""
+    if not request.stores:
+        raise ConfigurationError("no store to back up was named", todo=f"name at least one of {', '.join(STORES)}")
+    with context.repository.lock(f"{request.kind} backup") as lease:
+        thaw_leftovers(context.settings, context.runtime)
+        return back_up_under_lock(context, request, lease)
+
+
+def back_up_under_lock(
+    context: OperationContext, request: BackupRequest, lease: Lease, *, tolerate_failures: bool = False
+) -> BackupResult:
+    """As :func:`take_backup`, for a caller that holds the lock already (a restore taking its safety copy).
+
+    :param tolerate_failures: leave out stores that cannot be copied and say so in ``failures``.
+    """
+    timer = _Timer(context)
+    with timer.step("ask the stores"):
+        live, failures = _describe(context, request.stores, tolerate_failures)
+    previous = last_good(context, tuple(live))
+    with context.repository.begin(request.kind, lease=lease, check=context.check) as pending:
+        with timer.step("capture", ", ".join(live)):
+            captured = capture(
+                context,
+                tuple(live),
+                pending,
+                quiesce=_quiesce(context, request),
+                tolerate_failures=tolerate_failures,
+            )
+        failures |= captured.failures
+        timer.seconds |= {f"export {name}": seconds for name, seconds in captured.seconds.items()}
+        with timer.step("seal"):
+            manifest = pending.seal(
+                window=captured.window,
+                stores=tuple(name for name in live if name not in failures),
+                versions={name: description.version for name, description in live.items() if name not in failures},
+                image_digests=context.runtime.image_digests(),
+                git_revision=git_revision(context.settings.project_dir),
+                note=request.note,
+            )
+    with timer.step("check"):
+        expected = Expected(request.stores, live, previous, request.accept_counts, failures)
+        checks = check_backup(context, manifest, expected)
+    return BackupResult(manifest, tuple(checks), live, timer.seconds, failures)
+
+
+def _quiesce(context: OperationContext, request: BackupRequest) -> bool:
+    return context.settings.quiesce == "pause" if request.quiesce is None else request.quiesce
+
+
+def _describe(
+    context: OperationContext, names: Sequence[StoreName], tolerate: bool
+) -> tuple[dict[StoreName, Description], dict[StoreName, str]]:
+    found: dict[StoreName, Description] = {}
+    failures: dict[StoreName, str] = {}
+    for name in names:
+        context.check()
+        try:
+            found[name] = context.stores[name].describe()
+        except StoreError as error:
+            if not tolerate:
+                raise
+            failures[name] = str(error).splitlines()[0]
+    return found, failures
+
+
+def git_revision(directory: Path) -> str | None:
+    """The commit of the platform's project directory, or ``None`` where it is not a checkout."""
+    if not (directory / ".git").exists():
+        return None
+    answer = subprocess.run(
+        ["git", "-C", str(directory), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False
+    )
+    return answer.stdout.strip() or None
+
+
+@dataclass
+class _Timer:
+    """Measures named steps and reports each when it begins and when it ends."""
+
+    context: OperationContext
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str, detail: str = "") -> Iterator[None]:
+        self.context.check()
+        self.context.report(Step(name, detail))
+        started = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - started
+        self.context.report(Step(name, detail, self.seconds[name]))

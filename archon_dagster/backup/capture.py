@@ -1,0 +1,165 @@
+"""Capture several stores at once, inside one short window in which the writers hold still.
+
+Every store is exported in a thread of its own. As soon as each of them has said that no later write can enter its
+artifacts, the writers go on, while the bytes are still being copied.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from archon_dagster.context import OperationContext
+from archon_dagster.errors import ArchonError, Cancelled
+from archon_dagster.platform.quiesce import Pause, paused_writers
+from archon_dagster.repository.manifest import Window
+from archon_dagster.stores.base import Sink, Store, StoreName
+
+POLL = 0.05  # seconds between two looks at the exporting threads
+
+
+@dataclass
+class _Export:
+    """One store being exported in its own thread."""
+
+    name: StoreName
+    thread: threading.Thread | None = None
+    captured: threading.Event = field(default_factory=threading.Event)
+    error: BaseException | None = None
+    seconds: float = 0.0
+
+    @property
+    def running(self) -> bool:
+        return self.thread is not None and self.thread.is_alive()
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What a capture achieved.
+
+    :param failures: stores that could not be exported, with the reason; empty unless failures were tolerated.
+    :param seconds: how long each store took.
+    """
+
+    window: Window
+    failures: dict[StoreName, str]
+    seconds: dict[StoreName, float]
+
+
+def capture(
+    context: OperationContext, names: Sequence[StoreName], sink: Sink, *, quiesce: bool, tolerate_failures: bool = False
+) -> Captured:
+    """Export the named stores into ``sink``.
+
+    :param quiesce: pause the writers until everything is captured (at most ``ARCHON_BACKUP_PAUSE_LIMIT`` seconds).
+    :param tolerate_failures: go on with the other stores when one cannot be exported (safety copies of a broken
+        platform); otherwise the first failure stops the others and is raised.
+    """
+    stop = threading.Event()
+    exports = [_Export(name) for name in names]
+    hold = paused_writers(context.settings, context.runtime) if quiesce else nullcontext()
+    with hold as pause:
+        start = datetime.now(UTC)
+        for export in exports:
+            _begin(context, export, sink, stop)
+        try:
+            end, late = _watch(context, exports, pause, stop, tolerate_failures)
+        finally:
+            _finish(exports, stop)
+    _raise_first(context, exports, tolerate_failures)
+    failures = {export.name: _first_line(export.error) for export in exports if export.error is not None}
+    return Captured(
+        window=_window(start, end, pause, late),
+        failures=failures,
+        seconds={export.name: export.seconds for export in exports},
+    )
+
+
+def _begin(context: OperationContext, export: _Export, sink: Sink, stop: threading.Event) -> None:
+    store = context.stores[export.name]
+    export.thread = threading.Thread(
+        target=_run, args=(context, store, export, sink, stop), name=f"export-{export.name}", daemon=True
+    )
+    export.thread.start()
+
+
+def _run(context: OperationContext, store: Store, export: _Export, sink: Sink, stop: threading.Event) -> None:
+    started = time.monotonic()
+    try:
+        with context.work(cancel=stop, captured=export.captured.set) as work:
+            store.export(sink, work)
+    except BaseException as error:  # noqa: BLE001 - raised by the thread that waits, see _raise_first
+        export.error = error
+    finally:
+        export.seconds = time.monotonic() - started
+        export.captured.set()
+
+
+def _watch(
+    context: OperationContext, exports: list[_Export], pause: Pause | None, stop: threading.Event, tolerate: bool
+) -> tuple[datetime, bool]:
+    """Wait for the exports; let the writers go on when all is captured. Returns when that was, and whether late."""
+    deadline = time.monotonic() + context.settings.pause_limit
+    end: datetime | None = None
+    late = False
+    while any(export.running for export in exports) or end is None:
+        if context.cancel.is_set() or (not tolerate and any(export.error for export in exports)):
+            stop.set()
+        captured = all(export.captured.is_set() for export in exports)
+        expired = pause is not None and time.monotonic() > deadline
+        if end is None and (captured or expired):
+            late = not captured
+            end = _release(pause)
+        _join_one(exports)
+    return end, late
+
+
+def _release(pause: Pause | None) -> datetime:
+    if pause is not None:
+        pause.release()
+    return datetime.now(UTC)
+
+
+def _join_one(exports: list[_Export]) -> None:
+    running: list[Callable[[float], None]] = [e.thread.join for e in exports if e.running and e.thread is not None]
+    if running:
+        running[0](POLL)
+
+
+def _finish(exports: list[_Export], stop: threading.Event) -> None:
+    """Whatever happened, no export thread goes on behind the caller's back."""
+    if any(export.running for export in exports):
+        stop.set()
+    for export in exports:
+        if export.thread is not None:
+            export.thread.join()
+
+
+def _raise_first(context: OperationContext, exports: list[_Export], tolerate: bool) -> None:
+    context.check()
+    errors = [export.error for export in exports if export.error is not None]
+    if not errors:
+        return
+    unexpected = [error for error in errors if not isinstance(error, ArchonError)]
+    if unexpected:
+        raise unexpected[0]
+    if not tolerate:
+        raise next((error for error in errors if not isinstance(error, Cancelled)), errors[0])
+
+
+def _window(start: datetime, end: datetime, pause: Pause | None, late: bool) -> Window:
+    if pause is None:
+        return Window(start=start, end=end, consistent=False, note="the writers were not paused (quiesce: none)")
+    if late:
+        note = "capturing took longer than the pause limit; the writers went on meanwhile"
+        return Window(start=start, end=end, paused=pause.paused, consistent=False, note=note)
+    note = "" if pause.paused else "no writer was running"
+    return Window(start=start, end=end, paused=pause.paused, consistent=True, note=note)
+
+
+def _first_line(error: BaseException | None) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,231 @@
+"""`archon demo`: the main path on real servers, start to end, proven by fingerprints.
+
+Start a platform, fill it, back it up as a Dagster run, destroy it, restore it as a Dagster run, compare. The last line
+says ``DEMO restored=identical``, or names the difference and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import typer
+
+from archon_dagster.backup.checks import counts_of
+from archon_dagster.backup.summary import deduplicated, duration_text, size_text
+from archon_dagster.cli.operations import run_here
+from archon_dagster.cli.output import console, table
+from archon_dagster.cli.submit import run_job
+from archon_dagster.context import OperationContext
+from archon_dagster.errors import ArchonError
+from archon_dagster.platform.objectives import restore_objective
+from archon_dagster.platform.runtime.open import open_runtime
+from archon_dagster.platform.settings import Settings, load_settings
+from archon_dagster.repository.manifest import Fingerprint, Manifest
+from archon_dagster.repository.repository import Repository
+from archon_dagster.stores.base import STORES, Description, StoreName
+
+
+@dataclass
+class Tale:
+    """What the demo has seen so far."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    servers: dict[StoreName, Description] = field(default_factory=dict)
+    destroyed: dict[StoreName, Description] = field(default_factory=dict)
+    before: dict[StoreName, Fingerprint] = field(default_factory=dict)
+    after: dict[StoreName, Fingerprint] = field(default_factory=dict)
+    manifest: Manifest | None = None
+    rto: float = 0.0
+
+    @contextmanager
+    def chapter(self, title: str) -> Iterator[None]:
+        """A part of the demo with its own heading and time."""
+        console.print(f"\n[bold cyan]{title}[/]")
+        started = time.monotonic()
+        yield
+        self.seconds[title] = time.monotonic() - started
+
+
+def demo(keep: bool = typer.Option(False, "--keep", help="Keep the demo's files for a look.")) -> None:
+    """Start, fill, back up, destroy, restore, compare: on real servers, in a home of its own, under 90 s."""
+    from archon_dagster.sandbox.support import check_supported
+
+    check_supported()
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    home = load_settings().home / "demo"
+    _use_own_home(home)
+    tale = Tale()
+    try:
+        differences = _tell(home, tale)
+    finally:
+        _clean_up(home, keep)
+    if differences:
+        console.print(f"DEMO restored=different: {'; '.join(differences)}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1)
+    console.print("DEMO restored=identical", highlight=False)
+
+
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _use_own_home(home: Path) -> None:
+    """A demo never meets the operator's own platform, repository or Dagster instance."""
+    from archon_dagster.sandbox import lifecycle
+
+    for name in ("ARCHON_PROJECT_DIR", "ARCHON_REPOSITORY", "ARCHON_WEBSERVER_URL", "ARCHON_RUNTIME", "DAGSTER_HOME"):
+        os.environ.pop(name, None)
+    os.environ["ARCHON_HOME"] = str(home)
+    if home.exists():  # an earlier demo that was killed
+        lifecycle.down(home)
+        shutil.rmtree(home)
+
+
+def _clean_up(home: Path, keep: bool) -> None:
+    from archon_dagster.sandbox import lifecycle
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    lifecycle.down(home)
+    if keep:
+        console.print(f"kept: {home}", highlight=False)
+    else:
+        shutil.rmtree(home)
+
+
+def _tell(home: Path, tale: Tale) -> list[str]:
+    from archon_dagster.sandbox import lifecycle
+    from archon_dagster.sandbox.seed import seed
+
+    with tale.chapter("1  start a platform"):
+        lifecycle.up(home, owner_pid=os.getpid(), on_event=_event)
+    settings = load_settings()
+    with tale.chapter("2  fill it with real data"):
+        report = seed(settings, open_runtime(settings))
+        _event(f"{report.files} files of {report.folder.name} indexed in {duration_text(report.seconds)}")
+        tale.before = _fingerprints(settings)
+        tale.servers = _descriptions(settings)
+        _show_servers(tale)
+    with tale.chapter("3  back it up: the Dagster job 'backup'"):
+        outcome = run_job(settings, "backup", {}, _event)
+        tale.manifest = _manifest(settings, outcome.backup)
+        _show_backup(tale.manifest)
+    with tale.chapter("4  destroy it"):
+        _destroy(home)
+        tale.destroyed = _descriptions(settings)
+        _show_destroyed(tale)
+    with tale.chapter("5  bring it back: the Dagster job 'restore'"):
+        config = {"selector": tale.manifest.id, "confirm": "RESTORE"}
+        run_job(settings, "restore", {"ops": {"put_back": {"config": config}}}, _event)
+        tale.after = _fingerprints(settings)
+    tale.rto = _measured_rto(settings, tale.manifest)
+    return _report(tale)
+
+
+def _event(text: str) -> None:
+    console.print(f"  [dim]{text}[/]", highlight=False)
+
+
+def _manifest(settings: Settings, backup: str | None) -> Manifest:
+    if backup is None:
+        raise ArchonError("the backup job ended without naming its backup")
+    return Repository.open(settings.repository).resolve(backup)
+
+
+def _fingerprints(settings: Settings) -> dict[StoreName, Fingerprint]:
+    def measure(context: OperationContext) -> dict[StoreName, Fingerprint]:
+        found: dict[StoreName, Fingerprint] = {}
+        for name, store in context.stores.items():
+            with context.work() as work:
+                found[name] = store.fingerprint(work)
+        return found
+
+    return run_here(settings, measure, quiet=True)
+
+
+def _descriptions(settings: Settings) -> dict[StoreName, Description]:
+    return run_here(
+        settings, lambda context: {name: store.describe() for name, store in context.stores.items()}, quiet=True
+    )
+
+
+def _destroy(home: Path) -> None:
+    from archon_dagster.sandbox import lifecycle
+
+    for store in STORES:
+        lifecycle.wipe(home, store)
+        _event(f"{store}: deleted")
+
+
+def _measured_rto(settings: Settings, manifest: Manifest) -> float:
+    records = Repository.open(settings.repository).checks(manifest.id)
+    return next((r.seconds for r in reversed(records) if r.name == "restore" and r.seconds is not None), 0.0)
+
+
+def _show_servers(tale: Tale) -> None:
+    rows = [(name, one.version, one.address, _counts(one.counts)) for name, one in tale.servers.items()]
+    console.print(table("", ("store", "server", "address", "holds"), rows))
+
+
+def _show_backup(manifest: Manifest) -> None:
+    rows = [
+        (
+            a.name,
+            _counts(a.counts),
+            size_text(a.size),
+            len(a.chunks),
+            a.fingerprint.digest[:12] if a.fingerprint else "·",
+        )
+        for a in manifest.artifacts
+    ]
+    columns = ("artifact", "records", "size", "chunks", "fingerprint")
+    console.print(table(f"backup {manifest.id}", columns, rows, right=("size", "chunks")))
+    paused = (manifest.window.end - manifest.window.start).total_seconds()
+    console.print(
+        f"{size_text(manifest.bytes_read)} captured, {size_text(manifest.bytes_added)} stored "
+        f"({deduplicated(manifest):.0%} saved); writers held still for {duration_text(paused)}",
+        highlight=False,
+    )
+
+
+def _show_destroyed(tale: Tale) -> None:
+    rows = []
+    for name, before in tale.servers.items():
+        now = tale.destroyed[name]
+        rows.append((name, f"{sum(before.counts.values()):,}", f"{sum(now.counts.values()):,}"))
+    console.print(table("", ("store", "records before", "records now"), rows, right=("records before", "records now")))
+
+
+def _counts(counts: dict[str, int]) -> str:
+    shown = [f"{part.removeprefix('public.')} {count:,}" for part, count in counts.items()]
+    return ", ".join(shown) if len(shown) <= 4 else f"{', '.join(shown[:3])}, … ({len(shown)} in all)"
+
+
+def _report(tale: Tale) -> list[str]:
+    """Fingerprints side by side and the times; returns what differs."""
+    assert tale.manifest is not None
+    differences: list[str] = []
+    rows = []
+    for name in STORES:
+        different = tale.before[name].differences(tale.after[name])
+        differences += [f"{name} {one}" for one in different]
+        came_back = sum(counts_of(tale.manifest, name).values())
+        verdict = "[red]different[/]" if different else "[green]identical[/]"
+        rows.append((name, f"{came_back:,}", tale.before[name].digest[:16], tale.after[name].digest[:16], verdict))
+    console.print()
+    console.print(table("fingerprints", ("store", "records", "before", "after", ""), rows, right=("records",)))
+    console.print(table("time", ("step", "took"), [(k, duration_text(v)) for k, v in tale.seconds.items()]))
+    incident, objective = restore_objective(len(STORES))
+    console.print(
+        f"measured RTO [bold]{duration_text(tale.rto)}[/] (objective for {incident}: "
+        f"{duration_text(objective.target)})\n",
+        highlight=False,
+    )
+    return differences

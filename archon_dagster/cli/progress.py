@@ -1,0 +1,65 @@
+"""News of an operation on the terminal, while it works."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from archon_dagster.backup.summary import duration_text, size_text
+from archon_dagster.context import Step
+from archon_dagster.stores import base
+
+
+class News:
+    """Shows steps and progress as they come; safe to be called from the threads of an operation."""
+
+    def __init__(self, console: Console, *, quiet: bool = False):
+        self.console, self.quiet = console, quiet
+        self.progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("[dim]{task.fields[amount]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=quiet or not console.is_terminal,
+        )
+        self.tasks: dict[tuple[str, str], TaskID] = {}
+        self.lock = threading.Lock()
+
+    def __enter__(self) -> News:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def __call__(self, news: Step | base.Progress) -> None:
+        with self.lock:
+            if isinstance(news, Step):
+                self._step(news)
+            else:
+                self._progress(news)
+
+    def _step(self, step: Step) -> None:
+        if step.seconds is None:
+            return
+        for task in self.tasks.values():
+            self.progress.remove_task(task)
+        self.tasks.clear()
+        if not self.quiet:
+            name = f"{step.name}: {step.detail}" if step.detail else step.name
+            self.progress.console.print(f"  [green]✓[/] {name} [dim]{duration_text(step.seconds)}[/]", highlight=False)
+
+    def _progress(self, news: base.Progress) -> None:
+        key = (news.store, news.step)
+        if key not in self.tasks:
+            self.tasks[key] = self.progress.add_task(f"{news.store}: {news.step}", total=news.total, amount="")
+        amount = size_text(news.done) if news.unit == "bytes" else f"{news.done:,} {news.unit}"
+        self.progress.update(self.tasks[key], completed=news.done, total=news.total, amount=amount)

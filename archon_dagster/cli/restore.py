@@ -1,0 +1,115 @@
+"""`archon restore`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from archon_dagster.backup.summary import duration_text
+from archon_dagster.cli.backups import Direct, Json, Only, Selector, line, stores_named
+from archon_dagster.cli.operations import run_here
+from archon_dagster.cli.output import console, print_json, table
+from archon_dagster.cli.submit import run_job
+from archon_dagster.errors import ConfirmationMissing, RestoreFailed
+from archon_dagster.platform.settings import load_settings
+from archon_dagster.restore.plan import RestorePlan, make_plan
+from archon_dagster.restore.restore import CONFIRMATION, RestoreRequest, RestoreResult, restore_backup
+
+PUT_BACK_LIMIT = 3600.0  # seconds an interrupted restore may take to put the data back
+
+
+def restore(
+    selector: Selector,
+    confirm: Annotated[str, typer.Option(help="Type RESTORE: the live data will be replaced.")] = "",
+    only: Only = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would change, and change nothing.")] = False,
+    without_safety_copy: Annotated[
+        bool, typer.Option(help="Go on even if what is there now cannot be copied first. There is no way back then.")
+    ] = False,
+    direct: Direct = False,
+    as_json: Json = False,
+) -> None:
+    """Put a backup back; on failure everything is put back as it was."""
+    settings = load_settings()
+    stores = stores_named(only)
+    if plan:
+        _show_plan(run_here(settings, lambda context: make_plan(context, selector, stores), quiet=True), as_json)
+        return
+    if confirm != CONFIRMATION:
+        raise ConfirmationMissing(
+            "a restore replaces the live data and was not confirmed; nothing was touched",
+            todo=f"archon restore {selector} --confirm {CONFIRMATION}   (first: archon restore {selector} --plan)",
+        )
+    request = RestoreRequest(selector, confirm, stores, without_safety_copy)
+    if direct:
+        result = run_here(
+            settings, lambda context: restore_backup(context, request), quiet=as_json, cleanup_limit=PUT_BACK_LIMIT
+        )
+        _show_result(result, as_json)
+        return
+    config: dict[str, Any] = {
+        "selector": selector,
+        "confirm": confirm,
+        "only": list(stores),
+        "without_safety_copy": without_safety_copy,
+    }
+    outcome = run_job(settings, "restore", {"ops": {"put_back": {"config": config}}}, line(as_json))
+    if as_json:
+        print_json({"backup": outcome.backup, "run": outcome.run_id, "url": outcome.url})
+    else:
+        console.print(
+            f"backup {outcome.backup} restored, identical by fingerprint; run {outcome.url or outcome.run_id}"
+        )
+
+
+def _show_plan(plan: RestorePlan, as_json: bool) -> None:
+    if as_json:
+        print_json(plan)
+        return
+    rows = [
+        (change.store, change.part, _count(change.now), _count(change.after), change.effect) for change in plan.changes
+    ]
+    console.print(
+        table(
+            f"restoring {plan.backup.id} would change",
+            ("store", "part", "now", "after", ""),
+            rows,
+            right=("now", "after"),
+        )
+    )
+    console.print(f"lost: what was written in the last {duration_text(plan.age)} (a safety backup keeps it)")
+    console.print(f"stopped meanwhile: {', '.join(plan.stops) or 'no writer runs'}")
+    for store, reason in plan.unreachable.items():
+        console.print(f"[yellow]{store} does not answer now:[/] {reason}", highlight=False)
+    if plan.estimate is not None:
+        console.print(f"should take about {duration_text(plan.estimate)}, as the last one did")
+    console.print(f"do it: archon restore {plan.backup.id} --confirm {CONFIRMATION}", highlight=False)
+
+
+def _count(count: int | None) -> str:
+    return "·" if count is None else f"{count:,}"
+
+
+def _show_result(result: RestoreResult, as_json: bool) -> None:
+    if as_json:
+        print_json(result)
+    else:
+        rows = [
+            (
+                store,
+                result.before[store].digest[:12] if store in result.before else "·",
+                result.after[store].digest[:12] if store in result.after else "·",
+            )
+            for store in result.stores
+        ]
+        console.print(table(f"backup {result.backup.id} restored", ("store", "promised", "found"), rows))
+        console.print(f"measured RTO {duration_text(result.rto)}")
+        if result.undo:
+            console.print(f"undo: {result.undo}", highlight=False)
+    if result.unhealthy:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in result.unhealthy.items())
+        raise RestoreFailed(
+            f"the data are restored and identical, but not every service came up: {reasons}",
+            todo="look at its log; the data need nothing",
+        )

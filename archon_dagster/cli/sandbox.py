@@ -1,0 +1,123 @@
+"""`archon sandbox …`: the embedded platform."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from archon_dagster.backup.summary import duration_text, size_text
+from archon_dagster.cli.backups import Json
+from archon_dagster.cli.output import console, print_json, problems, table
+from archon_dagster.platform.runtime.open import open_runtime
+from archon_dagster.platform.settings import load_settings
+
+app = typer.Typer(no_args_is_help=True)
+
+Service = Annotated[str, typer.Argument(help="A service of `archon sandbox status`.", metavar="SERVICE")]
+
+
+class Wipeable(StrEnum):
+    """The stores whose data can be destroyed on purpose."""
+
+    vectors = "vectors"
+    graph = "graph"
+    relational = "relational"
+    configuration = "configuration"
+
+
+def _event(text: str) -> None:
+    problems.print(f"  [dim]{text}[/]", highlight=False)
+
+
+def written(what: str, count: int) -> None:
+    """News of the seed."""
+    _event(f"{what}: {count:,} written")
+
+
+@app.command("up")
+def up() -> None:
+    """Start the embedded platform (what runs already is left alone); it stays up until `archon sandbox down`."""
+    from archon_dagster.sandbox import lifecycle
+
+    lifecycle.up(load_settings().home, on_event=_event)
+    status()
+
+
+@app.command("down")
+def down() -> None:
+    """Stop the embedded platform; its data stay."""
+    from archon_dagster.sandbox import lifecycle
+
+    lifecycle.down(load_settings().home)
+    console.print("the sandbox is down; its data stay")
+
+
+@app.command("status")
+def status(as_json: Json = False) -> None:
+    """The sandbox's services, their processes and addresses. Exit code 6 when one does not run."""
+    from archon_dagster.sandbox import lifecycle
+
+    lines = lifecycle.status(load_settings().home)
+    if as_json:
+        print_json(lines)
+    else:
+        rows = [
+            (line.service, line.state, line.address, line.instance or "·", size_text(line.memory_bytes), line.program)
+            for line in lines
+        ]
+        columns = ("service", "state", "address", "pid", "memory", "program")
+        console.print(table("sandbox", columns, rows, right=("memory",)))
+    if any(line.state != "running" for line in lines) or not lines:
+        raise typer.Exit(6)
+
+
+@app.command("seed")
+def seed(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Source code to index; default: Python's own standard library.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Fill the platform with real data: index a folder of source code the way Archon does."""
+    from archon_dagster.sandbox.seed import seed as fill
+
+    settings = load_settings()
+    report = fill(settings, open_runtime(settings), folder, on_event=None if as_json else written)
+    if as_json:
+        print_json(report)
+        return
+    rows = [(f"points in {name}", f"{count:,}") for name, count in report.points.items()]
+    rows += [(f"rows in {name}", f"{count:,}") for name, count in report.rows.items()]
+    rows += [("nodes", f"{report.nodes:,}"), ("relationships", f"{report.relationships:,}")]
+    title = f"{report.files:,} files indexed in {duration_text(report.seconds)}"
+    console.print(table(title, ("what", "count"), rows, right=("count",)))
+
+
+@app.command("kill")
+def kill(service: Service) -> None:
+    """Kill a service with SIGKILL, as a crash would."""
+    from archon_dagster.sandbox import lifecycle
+
+    lifecycle.kill(load_settings().home, service)
+    console.print(f"{service} killed")
+
+
+@app.command("start")
+def start(service: Service) -> None:
+    """Start a service and wait until it is ready."""
+    from archon_dagster.sandbox import lifecycle
+
+    lifecycle.start(load_settings().home, service)
+    console.print(f"{service} is ready")
+
+
+@app.command("wipe")
+def wipe(store: Annotated[Wipeable, typer.Argument(help="Whose data to destroy.")]) -> None:
+    """Destroy a store's data: stop it, delete its data, start it empty. Only ever the sandbox's."""
+    from archon_dagster.sandbox import lifecycle
+
+    lifecycle.wipe(load_settings().home, store.value)
+    console.print(f"{store.value} wiped")

@@ -1,0 +1,38 @@
+"""Run a command that must not outlive its parent: ``python -m archon_dagster.cli.tether COMMAND…``.
+
+The parent holds the other end of standard input. When that ends, because the parent closed it or is dead, however it
+died, the command gets SIGINT, then SIGTERM, then SIGKILL. Standard library only.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+
+GRACE = 15.0  # seconds after each signal
+
+
+def main(command: list[str]) -> int:
+    """Run the command until it ends or the parent is gone; returns its exit code."""
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the parent decides, by closing standard input
+    threading.Thread(target=_end_with_parent, args=(child,), daemon=True).start()
+    return child.wait()
+
+
+def _end_with_parent(child: subprocess.Popen[bytes]) -> None:
+    sys.stdin.buffer.read()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        child.send_signal(number)
+        try:
+            child.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            continue
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,140 @@
+"""Talk to the running webserver over GraphQL: launch a job, follow it, stop it.
+
+Plain HTTP on purpose: the four requests needed are stable, and importing Dagster costs two seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from archon_dagster.errors import ArchonError, Cancelled
+from archon_dagster.platform.settings import Settings
+
+LOCATION, REPOSITORY = "archon", "__repository__"
+ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
+POLL = 0.3  # seconds
+
+LAUNCH = """
+mutation($job: String!, $config: RunConfigData!, $location: String!, $repository: String!) {
+  launchRun(executionParams: {
+    selector: {jobName: $job, repositoryLocationName: $location, repositoryName: $repository}
+    runConfigData: $config
+  }) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+    ... on RunConfigValidationInvalid { errors { message } }
+    ... on PipelineNotFoundError { message }
+  }
+}"""
+FOLLOW = """
+query($run: ID!, $after: String) {
+  runOrError(runId: $run) { ... on Run { status tags { key value } } }
+  logsForRun(runId: $run, afterCursor: $after) {
+    ... on EventConnection { cursor hasMore events { __typename ... on MessageEvent { message level }
+      ... on ExecutionStepFailureEvent { error { message } }
+      ... on RunFailureEvent { error { message } } } }
+  }
+}"""
+STOP = """
+mutation($run: String!) { terminateRun(runId: $run) { __typename } }"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has ended: its id, status, tags and, where it failed, why."""
+
+    id: str
+    status: str
+    tags: dict[str, str]
+    error: str = ""
+
+
+def running_webserver(settings: Settings) -> str | None:
+    """The address of a webserver that answers and has our code location, else ``None``."""
+    for url in (settings.webserver_url, _noted(settings)):
+        if url and _answers(url):
+            return url
+    return None
+
+
+def note_webserver(settings: Settings, url: str) -> None:
+    """Remember where this control plane's webserver listens."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    (settings.home / "webserver.json").write_text(json.dumps({"url": url}))
+
+
+def forget_webserver(settings: Settings) -> None:
+    """The webserver has stopped."""
+    (settings.home / "webserver.json").unlink(missing_ok=True)
+
+
+def _noted(settings: Settings) -> str | None:
+    try:
+        return str(json.loads((settings.home / "webserver.json").read_text())["url"])
+    except (FileNotFoundError, ValueError, KeyError):
+        return None
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/server_info", timeout=3).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def submit(url: str, job: str, config: dict[str, Any], *, on_line: Callable[[str], None], budget: float) -> Run:
+    """Launch a job and follow it to its end; an interrupt stops the run, waits for it and is raised again.
+
+    :param on_line: receives the run's log lines; :param budget: seconds after which following is given up.
+    """
+    variables = {"job": job, "config": config, "location": LOCATION, "repository": REPOSITORY}
+    answer = _ask(url, LAUNCH, variables)["launchRun"]
+    if answer["__typename"] != "LaunchRunSuccess":
+        reason = answer.get("message") or "; ".join(error["message"] for error in answer.get("errors", []))
+        raise ArchonError(f"the job {job} was not accepted: {reason or answer['__typename']}", where=url)
+    run_id = answer["run"]["runId"]
+    on_line(f"run {url}/runs/{run_id}")
+    try:
+        return _follow(url, run_id, on_line, time.monotonic() + budget)
+    except KeyboardInterrupt as interrupt:
+        _ask(url, STOP, {"run": run_id})
+        run = _follow(url, run_id, on_line, time.monotonic() + budget)
+        raise Cancelled(f"the run was stopped on request and ended as {run.status}", where=run_id) from interrupt
+
+
+def _follow(url: str, run_id: str, on_line: Callable[[str], None], deadline: float) -> Run:
+    cursor: str | None = None
+    error = ""
+    while time.monotonic() < deadline:
+        answer = _ask(url, FOLLOW, {"run": run_id, "after": cursor})
+        log, run = answer["logsForRun"], answer["runOrError"]
+        cursor = log["cursor"]
+        for event in log["events"]:
+            error = (event.get("error") or {}).get("message") or error
+            if event["__typename"] == "LogMessageEvent":
+                on_line(event["message"])
+        if run["status"] in ENDED and not log["hasMore"]:
+            return Run(run_id, run["status"], {tag["key"]: tag["value"] for tag in run["tags"]}, error)
+        time.sleep(POLL)
+    raise ArchonError("the run has not ended in time", where=f"{url}/runs/{run_id}", todo="follow it in the UI")
+
+
+def _ask(url: str, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+    try:
+        answer = httpx.post(f"{url}/graphql", json={"query": query, "variables": variables}, timeout=60)
+        answer.raise_for_status()
+        data = answer.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise ArchonError(
+            f"the webserver did not answer: {error}", where=url, todo="look at it, or use --direct"
+        ) from error
+    if data.get("errors"):
+        raise ArchonError(f"the webserver refused the request: {data['errors'][0]['message']}", where=url)
+    return dict(data["data"])

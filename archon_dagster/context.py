@@ -1,0 +1,89 @@
+"""Everything one operation works with: the settings, the runtime, the stores, the repository, and a way to stop it.
+
+Jobs and the command line build the same context and call the same functions with it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from archon_dagster.errors import Cancelled
+from archon_dagster.platform.runtime.open import open_runtime
+from archon_dagster.platform.runtime.protocol import Runtime
+from archon_dagster.platform.settings import Settings
+from archon_dagster.repository.repository import Repository
+from archon_dagster.stores.base import Progress, Store, StoreName, Work
+from archon_dagster.stores.open import open_stores
+
+
+@dataclass(frozen=True)
+class Step:
+    """News of an operation: a named step began (``seconds`` is ``None``) or ended after ``seconds``."""
+
+    name: str
+    detail: str = ""
+    seconds: float | None = None
+
+
+def _ignore(_: Step | Progress) -> None: ...
+
+
+@dataclass(frozen=True)
+class OperationContext:
+    """What an operation needs; see the module.
+
+    :param cancel: set it to stop the operation; it cleans up and raises :class:`Cancelled`.
+    :param report: receives steps and progress while the operation works.
+    """
+
+    settings: Settings
+    runtime: Runtime
+    stores: dict[StoreName, Store]
+    repository: Repository
+    cancel: threading.Event = field(default_factory=threading.Event)
+    report: Callable[[Step | Progress], None] = _ignore
+
+    def check(self) -> None:
+        """Raise :class:`Cancelled` when the operation was asked to stop."""
+        if self.cancel.is_set():
+            raise Cancelled("cancelled on request", todo="start it again; nothing has to be repaired")
+
+    @contextmanager
+    def work(self, cancel: threading.Event | None = None, captured: Callable[[], None] | None = None) -> Iterator[Work]:
+        """What a store needs, with a scratch directory of its own that is removed afterwards."""
+        parent = self.settings.home / "scratch"
+        parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix="work-", dir=parent))
+        try:
+            yield Work(
+                scratch=scratch,
+                cancel=cancel or self.cancel,
+                report=self.report,
+                captured=captured or (lambda: None),
+            )
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def open_context(
+    settings: Settings,
+    *,
+    cancel: threading.Event | None = None,
+    report: Callable[[Step | Progress], None] = _ignore,
+) -> OperationContext:
+    """The context of the platform that the settings describe; creates the repository on its first use."""
+    runtime = open_runtime(settings)
+    return OperationContext(
+        settings=settings,
+        runtime=runtime,
+        stores=open_stores(settings, runtime),
+        repository=Repository.open(settings.repository, create=True),
+        cancel=cancel or threading.Event(),
+        report=report,
+    )

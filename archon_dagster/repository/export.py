@@ -1,0 +1,76 @@
+"""A backup as plain files, for people and tools that know nothing of repositories.
+
+The files are written beside the target under a temporary name, proven while they are written, and appear together:
+a directory with the right name is a whole export.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from archon_dagster.errors import RepositoryError
+from archon_dagster.repository.backends.filesystem_errors import explained
+from archon_dagster.repository.extract import Damaged, file_name
+from archon_dagster.repository.manifest import Artifact, Manifest
+from archon_dagster.repository.manifest_file import damaged
+from archon_dagster.repository.reading import BackupSource
+from archon_dagster.stores.base import Progress, Work
+
+if TYPE_CHECKING:
+    from archon_dagster.repository.repository import Repository
+
+
+def export(manifest: Manifest, repository: Repository, directory: Path, work: Work | None = None) -> list[Path]:
+    """Write every artifact of a backup and its ``manifest.json``; the files written.
+
+    :param directory: new or empty; :class:`RepositoryError` otherwise.
+    """
+    directory = directory.absolute()
+    with explained("export from", directory):
+        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            raise RepositoryError(
+                "the export's directory is not empty", where=str(directory), todo="choose another one"
+            )
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", suffix=".partial", dir=directory.parent))
+        try:
+            names = _write_all(manifest, repository.source(manifest), partial, work)
+            partial.rename(directory)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+    return [directory / name for name in names]
+
+
+def export_name(artifact: Artifact) -> str:
+    """The relative path an artifact gets in an export."""
+    return file_name({"name": artifact.name, "kind": artifact.kind, "media_type": artifact.media_type})
+
+
+def _write_all(manifest: Manifest, source: BackupSource, folder: Path, work: Work | None) -> list[str]:
+    try:
+        names = [export_name(artifact) for artifact in manifest.artifacts]
+    except Damaged as error:
+        raise damaged(manifest.id, str(error)) from error
+    for artifact, name in zip(manifest.artifacts, names, strict=True):
+        _write(artifact, source, folder / name, work)
+    (folder / "manifest.json").write_text(manifest.model_dump_json(indent=2))
+    return [*names, "manifest.json"]
+
+
+def _write(artifact: Artifact, source: BackupSource, target: Path, work: Work | None) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    done = 0
+    with source.open(artifact) as stream, target.open("xb") as file:
+        for piece in stream.pieces():
+            if work is not None:
+                work.check()
+                work.report(Progress(artifact.store, f"export {artifact.name}", done, artifact.size))
+            file.write(piece)
+            done += len(piece)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,257 @@
+"""The platform lock: one holder at a time, across processes, containers and hosts, and no hand needed after a crash.
+
+The record ``locks/platform.json`` is created once and from then on only swapped, so that its fencing counter never
+goes back. A holder keeps its lease alive with a heartbeat that renews the record's modification time. Whether a lease
+has run out is judged by the *storage's* clock alone: the record's age against the present moment there. A holder that
+cannot renew in time loses the lock and learns it from :meth:`Lease.check`; every commit calls :meth:`Lease.renew`
+first. Where holder and waiter share host, boot and pid namespace, a holder that is certainly dead is not waited for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from archon_dagster.errors import LockLost, RepositoryBusy, RepositoryError
+from archon_dagster.repository.backends.base import (
+    Backend,
+    ObjectChanged,
+    ObjectExists,
+    ObjectNotFound,
+    StoredObject,
+)
+from archon_dagster.repository.identity import Process, certainly_dead, this_process
+
+LOCK_KEY = "locks/platform.json"
+LEASE_SECONDS = 60.0
+_POLL = 0.25  # seconds between two looks while waiting
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    holder: str
+    purpose: str
+    since: datetime
+    lease: float
+    fence: int
+    released: bool = False
+    host: str
+    boot: str
+    namespace: int
+    pid: int
+    started: int
+
+    @property
+    def process(self) -> Process:
+        return Process(self.host, self.boot, self.namespace, self.pid, self.started)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who works on the platform right now, for messages and ``archon status``."""
+
+    purpose: str
+    host: str
+    pid: int
+    since: datetime
+    expires: datetime
+    fence: int
+
+    def __str__(self) -> str:
+        return f"{self.purpose!r} by process {self.pid} on {self.host} since {self.since:%Y-%m-%d %H:%M:%S} UTC"
+
+
+class Lease:
+    """The right to change the platform and the repository, as long as :meth:`check` says so."""
+
+    def __init__(self, backend: Backend, record: _Record, etag: str):
+        self.purpose = record.purpose
+        self.fence = record.fence
+        self._backend = backend
+        self._record = record
+        self._etag = etag
+        self._renewed = _elapsed()
+        self._lost: str | None = None
+        self._mutex = threading.Lock()
+        self._end = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name="lease", daemon=True)
+        self._heart.start()
+
+    @property
+    def holder(self) -> str:
+        """The unique id of this hold of the lock."""
+        return self._record.holder
+
+    def check(self) -> None:
+        """Raise :class:`LockLost` where somebody else may hold the lock by now. Costs nothing."""
+        if self._lost is None and _elapsed() - self._renewed > self._record.lease:
+            self._lost = f"it could not be renewed for {self._record.lease:.0f} s"
+        if self._lost is not None:
+            raise LockLost(
+                f"the lock for {self.purpose!r} was lost: {self._lost}",
+                where=f"{LOCK_KEY} in {self._backend.describe()}",
+                todo="look who works on the platform now (`archon status`), then run this again",
+            )
+
+    def renew(self) -> None:
+        """Prove to the storage that the lock is still ours, and start the lease anew; :class:`LockLost` if not."""
+        with self._mutex:
+            self.check()
+            began = _elapsed()
+            try:
+                self._backend.touch(LOCK_KEY, if_match=self._etag)
+                self._renewed = began
+            except ObjectChanged:
+                self._adopt_or_lose(began)
+        self.check()
+
+    def _adopt_or_lose(self, began: float) -> None:
+        """The record is another one: still ours, written by a request whose answer got lost?"""
+        try:
+            stored = self._backend.get(LOCK_KEY)
+            record = _parse(stored)
+        except ObjectNotFound:
+            record = None
+        if record is None or record.holder != self.holder:
+            self._lost = "somebody else has taken it over" if record else "its record is gone"
+            return
+        self._etag, self._renewed = stored.info.etag, began
+
+    def _beat(self) -> None:
+        """Renew in the background. A failure is tried again; a lease that ends meanwhile is seen by ``check``."""
+        wait = self._record.lease / 3
+        while not self._end.wait(wait):
+            try:
+                self.renew()
+                wait = self._record.lease / 3
+            except LockLost:
+                return
+            except RepositoryError:
+                wait = self._record.lease / 12
+
+    def release(self) -> None:
+        """Give the lock back; the record stays and remembers the fence."""
+        self._end.set()
+        self._heart.join()
+        released = self._record.model_copy(update={"released": True})
+        with contextlib.suppress(ObjectChanged):  # taken over: nothing is ours to give back
+            self._backend.replace(LOCK_KEY, released.model_dump_json().encode(), if_match=self._etag)
+
+
+@contextlib.contextmanager
+def lock(
+    backend: Backend,
+    purpose: str,
+    *,
+    wait: float = 0,
+    lease: float = LEASE_SECONDS,
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[Lease]:
+    """Hold the platform lock; :class:`RepositoryBusy` where it is not free within ``wait`` seconds.
+
+    :param check: called while waiting; raises to stop.
+    """
+    held = _acquire(backend, purpose, time.monotonic() + wait, lease, check)
+    try:
+        yield held
+    except BaseException as error:
+        try:
+            held.release()
+        except RepositoryError as failure:
+            error.add_note(f"the lock could not be given back and runs out by itself in {lease:.0f} s: {failure}")
+        raise
+    held.release()
+
+
+def current_holder(backend: Backend) -> Holder | None:
+    """Who holds the lock right now; ``None`` where nobody does."""
+    stored = _read(backend)
+    if stored is None or (record := _parse(stored)) is None or _is_free(backend, stored, record):
+        return None
+    expires = stored.info.modified + timedelta(seconds=record.lease)
+    return Holder(record.purpose, record.host, record.pid, record.since, expires, record.fence)
+
+
+def _acquire(backend: Backend, purpose: str, deadline: float, lease: float, check: Callable[[], None]) -> Lease:
+    holder = uuid.uuid4().hex
+    pause = threading.Event()
+    while True:
+        if (held := _attempt(backend, purpose, holder, lease)) is not None:
+            return held
+        if time.monotonic() >= deadline:
+            raise _busy(backend)
+        check()
+        pause.wait(min(_POLL, max(0.0, deadline - time.monotonic())))
+
+
+def _attempt(backend: Backend, purpose: str, holder: str, lease: float) -> Lease | None:
+    """Take the lock if it is free; ``None`` where it is not, or somebody was faster."""
+    stored = _read(backend)
+    previous = _parse(stored) if stored else None
+    if stored and not _is_free(backend, stored, previous):
+        return None
+    now = backend.now()
+    # a damaged record has forgotten its fence: seconds since 1970 are larger than any count of backups
+    fence = previous.fence + 1 if previous else (int(now.timestamp()) if stored else 1)
+    process = this_process()
+    record = _Record(
+        holder=holder, purpose=purpose, since=now, lease=lease, fence=fence, host=process.host, boot=process.boot,
+        namespace=process.namespace, pid=process.pid, started=process.started,
+    )  # fmt: skip
+    data = record.model_dump_json().encode()
+    try:
+        if stored:
+            etag = backend.replace(LOCK_KEY, data, if_match=stored.info.etag)
+        else:
+            etag = backend.put(LOCK_KEY, data, if_absent=True)
+    except (ObjectExists, ObjectChanged):
+        return None
+    return Lease(backend, record, etag)
+
+
+def _is_free(backend: Backend, stored: StoredObject, record: _Record | None) -> bool:
+    if record is not None and (record.released or certainly_dead(record.process)):
+        return True
+    lease = record.lease if record is not None else LEASE_SECONDS
+    return (backend.now() - stored.info.modified).total_seconds() > lease
+
+
+def _busy(backend: Backend) -> RepositoryBusy:
+    holder = current_holder(backend)
+    if holder is None:
+        return RepositoryBusy(
+            "somebody else took the lock at the same moment", where=backend.describe(), todo="run this again"
+        )
+    return RepositoryBusy(
+        f"the platform is in use: {holder}",
+        where=f"{LOCK_KEY} in {backend.describe()}",
+        todo=f"wait until it is done; if it has died, its lock runs out by itself at {holder.expires:%H:%M:%S} UTC",
+    )
+
+
+def _read(backend: Backend) -> StoredObject | None:
+    try:
+        return backend.get(LOCK_KEY, limit=1 << 20)
+    except ObjectNotFound:
+        return None
+
+
+def _parse(stored: StoredObject) -> _Record | None:
+    try:
+        return _Record.model_validate_json(stored.data)
+    except ValidationError:
+        return None
+
+
+def _elapsed() -> float:
+    """Seconds that also pass while the machine is suspended, where the system can tell."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.clock_gettime(clock) if clock is not None else time.monotonic()

@@ -1,0 +1,262 @@
+"""A backup while it is being written.
+
+Artifacts stream in, from several threads, and become chunks in the background. Nothing of it can be seen as a backup
+until :meth:`PendingBackup.seal` has made every chunk durable, proven that the lock is still ours, and created the
+manifest, in this order. Whatever happens before that leaves chunks that the next backup will find useful or that
+pruning removes, and a marker that says what they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from archon_dagster.errors import RepositoryError
+from archon_dagster.repository import manifest_file
+from archon_dagster.repository.backends.base import Backend
+from archon_dagster.repository.chunks import ChunkPool
+from archon_dagster.repository.config import Chunker
+from archon_dagster.repository.cutting import Piece, cutter
+from archon_dagster.repository.identity import this_process
+from archon_dagster.repository.lock import Lease
+from archon_dagster.repository.manifest import Artifact, BackupKind, Chunk, Fingerprint, Manifest, Window
+from archon_dagster.repository.names import checked_artifact_name, chunk_key, manifest_key
+from archon_dagster.stores.base import STORES, Cut, StoreName
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The default clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What is known when a backup begins."""
+
+    id: str
+    kind: BackupKind
+    started: datetime
+    parent: str | None
+
+
+class PendingArtifact:
+    """One artifact being written; an :class:`~archon_dagster.stores.base.ArtifactWriter`."""
+
+    def __init__(self, cut: Cut, sizes: Chunker, pool: ChunkPool):
+        self.counts: dict[str, int] = {}
+        self.fingerprint: Fingerprint | None = None
+        self.details: dict[str, Any] = {}
+        self._cutter = cutter(cut, sizes)
+        self._pool = pool
+        self._digest = hashlib.sha256()
+        self._size = 0
+        self._chunks: list[Chunk] = []
+        self._under_way: deque[Future[Chunk]] = deque()
+        self._closed = False
+
+    def write(self, data: bytes) -> int:
+        """Append; raises what went wrong with earlier bytes as soon as it is known."""
+        if self._closed:
+            raise ValueError("write to an artifact that is complete")
+        data = bytes(data)  # pieces keep slices of it, so it must not change; free for bytes
+        self._digest.update(data)
+        self._size += len(data)
+        self._store(self._cutter.feed(data))
+        return len(data)
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    def finish(self) -> tuple[Chunk, ...]:
+        """No more bytes will come; waits until all are stored."""
+        self._closed = True
+        self._store(self._cutter.finish())
+        while self._under_way:
+            self._chunks.append(self._under_way.popleft().result())
+        if sum(chunk.size for chunk in self._chunks) != self._size:
+            raise RepositoryError("cutting an artifact lost bytes", todo="report this as a bug; nothing was sealed")
+        return tuple(self._chunks)
+
+    def discard(self) -> None:
+        """Take no more bytes; what is under way may end."""
+        self._closed = True
+
+    def _store(self, pieces: Iterator[Piece]) -> None:
+        for piece in pieces:
+            self._under_way.append(self._pool.submit(piece))
+        while self._under_way and self._under_way[0].done():
+            self._chunks.append(self._under_way.popleft().result())
+
+
+class PendingBackup:
+    """The sink of one backup; made by :meth:`Repository.begin`. Safe for several threads, one artifact each."""
+
+    def __init__(self, begun: Begun, backend: Backend, sizes: Chunker, pool: ChunkPool, lease: Lease, clock: Clock):
+        self.id = begun.id
+        self.manifest: Manifest | None = None
+        self._begun = begun
+        self._backend = backend
+        self._sizes = sizes
+        self._pool = pool
+        self._lease = lease
+        self._clock = clock
+        self._mutex = threading.Lock()
+        self._names: set[str] = set()
+        self._opened = 0
+        self._artifacts: dict[int, Artifact] = {}
+        self._open = 0
+        self._not_covered: list[str] = []
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the backup exists."""
+        return self.manifest is not None
+
+    @property
+    def bytes_added(self) -> int:
+        """Bytes the repository has grown by so far."""
+        return self._pool.tally.bytes_added
+
+    @contextlib.contextmanager
+    def artifact(
+        self, store: StoreName, name: str, kind: str, *, media_type: str, cut: Cut
+    ) -> Iterator[PendingArtifact]:
+        """See :meth:`archon_dagster.stores.base.Sink.artifact`."""
+        position = self._claim(checked_artifact_name(name))
+        writer = PendingArtifact(cut, self._sizes, self._pool)
+        start = self._clock()
+        try:
+            yield writer
+            chunks = writer.finish()
+            with self._mutex:
+                self._artifacts[position] = Artifact(
+                    store=store,
+                    name=name,
+                    kind=kind,
+                    media_type=media_type,
+                    size=writer.size,
+                    sha256=writer.sha256,
+                    chunks=chunks,
+                    counts=writer.counts,
+                    fingerprint=writer.fingerprint,
+                    details=writer.details,
+                    capture_start=start,
+                    capture_end=self._clock(),
+                )
+        except BaseException:
+            writer.discard()
+            with self._mutex:
+                self._names.discard(name)
+            raise
+        finally:
+            with self._mutex:
+                self._open -= 1
+
+    def not_covered(self, store: StoreName, what: str) -> None:
+        """See :meth:`archon_dagster.stores.base.Sink.not_covered`."""
+        with self._mutex:
+            self._not_covered.append(f"{store}: {what}")
+
+    def seal(
+        self,
+        *,
+        window: Window,
+        versions: dict[str, str],
+        image_digests: dict[str, str] | None = None,
+        git_revision: str | None = None,
+        note: str = "",
+        kind: BackupKind | None = None,
+        stores: Sequence[str] | None = None,
+    ) -> Manifest:
+        """Make the backup exist; it is complete and durable when this returns, and does not exist when it raises.
+
+        :param kind: what it was begun as, unless said otherwise.
+        :param stores: the stores it stands for, where that is more than those with artifacts (a server without a
+            single collection was captured too).
+        """
+        with self._mutex:
+            if self._open or self.sealed:
+                raise RepositoryError(
+                    f"backup {self.id} cannot be sealed: "
+                    + ("it is sealed already" if self.sealed else f"{self._open} artifacts are still being written"),
+                    todo="report this as a bug",
+                )
+            manifest = self._manifest(window, versions, image_digests or {}, git_revision, note, kind, stores)
+        self._commit(manifest)
+        self.manifest = manifest
+        return manifest
+
+    def _commit(self, manifest: Manifest) -> None:
+        # chunks another process wrote may not be durable yet, so all of them pass the barrier, not only ours
+        self._backend.barrier(chunk_key(chunk.sha256) for artifact in manifest.artifacts for chunk in artifact.chunks)
+        self._lease.renew()
+        self._backend.put(manifest_key(self.id), manifest_file.encode(manifest), if_absent=True)
+        try:
+            self._backend.barrier()
+            self._lease.check()  # a process that slept between renewal and commit may have had its chunks pruned
+        except BaseException:
+            self._backend.delete(manifest_key(self.id))
+            raise
+
+    def _manifest(
+        self,
+        window: Window,
+        versions: dict[str, str],
+        image_digests: dict[str, str],
+        git_revision: str | None,
+        note: str,
+        kind: BackupKind | None,
+        stores: Sequence[str] | None,
+    ) -> Manifest:
+        artifacts = tuple(artifact for _, artifact in sorted(self._artifacts.items()))
+        present = {artifact.store for artifact in artifacts} | set(stores or ())
+        return Manifest(
+            id=self.id,
+            kind=kind or self._begun.kind,
+            created=self._begun.started,
+            duration=max(0.0, (self._clock() - self._begun.started).total_seconds()),
+            stores=tuple(store for store in STORES if store in present),
+            artifacts=artifacts,
+            window=window,
+            versions=versions,
+            image_digests=image_digests,
+            git_revision=git_revision,
+            tool_version=_tool_version(),
+            parent=self._begun.parent,
+            host=this_process().host,
+            bytes_read=sum(artifact.size for artifact in artifacts),
+            bytes_added=self._pool.tally.bytes_added,
+            chunks_added=self._pool.tally.chunks_added,
+            not_covered=tuple(self._not_covered),
+            note=note,
+        )
+
+    def _claim(self, name: str) -> int:
+        with self._mutex:
+            if self.sealed or name in self._names:
+                why = "the backup is sealed" if self.sealed else "the backup has one of this name already"
+                raise RepositoryError(f"artifact {name!r} cannot be added: {why}", todo="report this as a bug")
+            self._names.add(name)
+            self._open += 1
+            self._opened += 1
+            return self._opened
+
+
+def _tool_version() -> str:
+    from importlib.metadata import version
+
+    return f"archon-dagster {version('archon-dagster')}"

@@ -1,0 +1,254 @@
+"""The backup repository as the rest of the program sees it.
+
+::
+
+    repository = Repository.open(settings.repository, create=True)
+    with repository.lock("backup", wait=30) as lease, repository.begin("manual", lease=lease) as pending:
+        vectors.export(pending, work)
+        manifest = pending.seal(window=window, versions=versions)
+    repository.verify(manifest.id, work).raise_for_damage()
+    vectors.restore(repository.source(repository.resolve("latest", stores=["vectors"])), work)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from importlib.resources import files
+from pathlib import Path
+
+from archon_dagster.errors import BackupNotFound, DamagedBackup, RepositoryError
+from archon_dagster.repository import lock as locking
+from archon_dagster.repository.backends.base import Backend, ObjectExists, ObjectNotFound
+from archon_dagster.repository.backends.opening import open_backend
+from archon_dagster.repository.catalogue import Catalogue, Entry, Marker
+from archon_dagster.repository.chunks import ChunkPool, ChunkStore
+from archon_dagster.repository.config import RepositoryConfig, create_config, has_config, load_config
+from archon_dagster.repository.identity import this_process
+from archon_dagster.repository.lock import LEASE_SECONDS, Holder, Lease
+from archon_dagster.repository.manifest import BackupKind, Manifest
+from archon_dagster.repository.names import manifest_key, marker_key, new_backup_id
+from archon_dagster.repository.pending import Begun, Clock, PendingBackup, utc_now
+from archon_dagster.repository.reading import BackupSource
+from archon_dagster.repository.verification import (
+    CheckRecord,
+    Damage,
+    Verification,
+    read_checks,
+    record_check,
+    verify_chunks,
+)
+from archon_dagster.stores.base import Work
+
+_log = logging.getLogger(__name__)
+
+EXTRACT_KEY = "extract.py"
+_OURS = ("backups/", "cache/", "chunks/", "locks/", "suspects/", "verifications/", EXTRACT_KEY, "lost+found")
+
+
+def _nothing() -> None: ...
+
+
+class Repository:
+    """One backup repository. Open it with :meth:`open`; there is nothing to close."""
+
+    def __init__(self, backend: Backend, config: RepositoryConfig):
+        self.config = config
+        self._backend = backend
+        self._chunks = ChunkStore(backend)
+        self._catalogue = Catalogue(backend)
+
+    @classmethod
+    def open(cls, url: str, *, create: bool = False) -> Repository:
+        """Open the repository at a path or ``file://`` address.
+
+        :param create: make one where there is none; refuses a directory with other things in it.
+        """
+        return cls.on(open_backend(url, create=create), create=create)
+
+    @classmethod
+    def on(cls, backend: Backend, *, create: bool = False) -> Repository:
+        """Open the repository on a backend."""
+        if has_config(backend):
+            return cls(backend, load_config(backend))
+        if not create:
+            raise RepositoryError(
+                "there is no backup repository here",
+                where=backend.describe(),
+                todo="check the setting ARCHON_REPOSITORY and that the disk is mounted; the first backup makes one",
+            )
+        _require_empty(backend)
+        repository = cls(backend, create_config(backend, RepositoryConfig()))
+        repository._place_extract()
+        return repository
+
+    def describe(self) -> str:
+        """Where it is, for messages."""
+        return self._backend.describe()
+
+    # the lock
+
+    def lock(
+        self,
+        purpose: str,
+        *,
+        wait: float = 0,
+        lease: float = LEASE_SECONDS,
+        check: Callable[[], None] = _nothing,
+    ) -> AbstractContextManager[Lease]:
+        """Hold the platform lock; :class:`~archon_dagster.errors.RepositoryBusy` names who holds it.
+
+        :param wait: seconds to wait for it.
+        :param lease: seconds without a heartbeat after which somebody else may take it.
+        :param check: called while waiting; raises to stop (``work.check``).
+        """
+        return locking.lock(self._backend, purpose, wait=wait, lease=lease, check=check)
+
+    def holder(self) -> Holder | None:
+        """Who holds the platform lock right now."""
+        return locking.current_holder(self._backend)
+
+    # writing
+
+    @contextlib.contextmanager
+    def begin(
+        self,
+        kind: BackupKind,
+        *,
+        lease: Lease | None = None,
+        clock: Clock = utc_now,
+        check: Callable[[], None] = _nothing,
+    ) -> Iterator[PendingBackup]:
+        """Begin a backup; it exists once :meth:`PendingBackup.seal` returned, and leaving without is giving it up.
+
+        :param lease: the lock, where the caller holds it; else it is taken here, without waiting.
+        :param check: called while waiting for the storage; raises to stop (``work.check``).
+        """
+        with contextlib.ExitStack() as stack:
+            held = lease or stack.enter_context(self.lock(f"backup ({kind})"))
+            held.check()
+            self._clear_leftovers(held)
+            self._chunks.forget()
+            begun = self._announce(kind, held, clock)
+            pool = ChunkPool(self._chunks, check=check)
+            pending = PendingBackup(begun, self._backend, self.config.chunker, pool, held, clock)
+            try:
+                yield pending
+            except BaseException as error:
+                pool.close()
+                self._withdraw(begun.id, error)
+                raise
+            pool.close()
+            self._finish(begun.id)
+
+    def _announce(self, kind: BackupKind, lease: Lease, clock: Clock) -> Begun:
+        """Choose an id and leave the marker that explains what is there should we die."""
+        entries = self._catalogue.entries()
+        parent = next((entry.id for entry in entries if entry.state == "complete"), None)
+        process = this_process()
+        while True:
+            started = clock()
+            backup_id = new_backup_id(started)
+            marker = Marker(kind=kind, started=started, holder=lease.holder, host=process.host, pid=process.pid,
+                            fence=lease.fence)  # fmt: skip
+            with contextlib.suppress(ObjectExists):  # the same second and the same suffix: choose again
+                if self._backend.exists(manifest_key(backup_id)) is None:
+                    self._backend.put(marker_key(backup_id), marker.model_dump_json().encode(), if_absent=True)
+                    return Begun(backup_id, kind, started, parent)
+
+    def _finish(self, backup_id: str) -> None:
+        """The marker has done its duty. A sealed backup is no failure because this one file could not be removed."""
+        try:
+            self._backend.delete(marker_key(backup_id))
+        except RepositoryError as error:
+            _log.warning("the marker of backup %s stays until the next backup clears it: %s", backup_id, error)
+        self._catalogue.save_cache()
+
+    def _withdraw(self, backup_id: str, error: BaseException) -> None:
+        try:
+            self._backend.delete(marker_key(backup_id))
+        except RepositoryError as failure:
+            error.add_note(f"the marker of backup {backup_id} stays until the next backup clears it: {failure}")
+
+    def _clear_leftovers(self, lease: Lease) -> None:
+        """Remove what killed backups left. We hold the lock, so a marker with another fence belongs to nobody."""
+        markers = {backup_id: self._catalogue.marker(backup_id) for backup_id in self._catalogue.markers()}
+        dead = [backup_id for backup_id, marker in markers.items() if marker is None or marker.fence != lease.fence]
+        for prefix in ("",) if dead else ("backups/", "locks/"):
+            self._backend.sweep(prefix)
+        for backup_id in dead:
+            self._backend.delete(marker_key(backup_id))
+
+    # reading
+
+    def backups(self) -> list[Entry]:
+        """Every backup, and what unfinished ones have left, newest first."""
+        holder = self.holder() if self._catalogue.markers() else None
+        return self._catalogue.entries(holder.fence if holder else None)
+
+    def resolve(self, selector: str, stores: Iterable[str] | None = None) -> Manifest:
+        """The one complete backup a selector means.
+
+        :param selector: an id or a unique prefix of one, a date ``YYYYMMDD`` (the newest of that day, UTC), or
+            ``latest``: the newest that contains the stores asked for, is no safety backup and has no failed check.
+        :raises BackupNotFound: nothing matches, or more than one; says what is near and what there is.
+        :raises DamagedBackup: it is there and its manifest is damaged.
+        """
+        return self._catalogue.resolve(selector, stores)
+
+    def source(self, manifest: Manifest) -> BackupSource:
+        """The artifacts of a backup, to restore or verify stores from."""
+        return BackupSource(manifest, self._chunks)
+
+    # checking
+
+    def verify(self, backup_id: str, work: Work, *, record: bool = True) -> Verification:
+        """Read every chunk and compare every digest, the manifest's included.
+
+        :param record: keep the result as the check ``digests``, and remember damaged chunks for repair.
+        """
+        try:
+            result = verify_chunks(self._catalogue.manifest(backup_id), self._chunks, work)
+        except ObjectNotFound as error:
+            raise BackupNotFound(f"there is no complete backup {backup_id}", where=self.describe(),
+                                 todo="`archon backups` lists them") from error  # fmt: skip
+        except DamagedBackup as error:
+            result = Verification(backup_id, (Damage(None, None, error.what),))
+        if record:
+            self._chunks.suspect({damage.chunk for damage in result.damage if damage.chunk})
+            self.record(backup_id, result.as_check("digests", utc_now()))
+        return result
+
+    def record(self, backup_id: str, check: CheckRecord) -> None:
+        """Keep what a check has found; the newest result of each check counts."""
+        record_check(self._backend, backup_id, check)
+
+    def checks(self, backup_id: str) -> list[CheckRecord]:
+        """What checks have found, oldest first."""
+        return read_checks(self._backend, backup_id)
+
+    # plain files
+
+    def export(self, manifest: Manifest, directory: Path, work: Work | None = None) -> list[Path]:
+        """Write a backup as plain files into an empty or new directory; all of it or nothing."""
+        from archon_dagster.repository.export import export
+
+        return export(manifest, self, directory, work)
+
+    def _place_extract(self) -> None:
+        script = files("archon_dagster.repository").joinpath("extract.py").read_bytes()
+        self._backend.put(EXTRACT_KEY, script)
+        self._backend.barrier()
+
+
+def _require_empty(backend: Backend) -> None:
+    """What a creation that was interrupted has left is ours; anything else is not."""
+    foreign = [info.key for info in backend.list("") if not info.key.startswith(_OURS)]
+    if foreign:
+        raise RepositoryError(
+            f"a repository cannot be made here: there are other files ({', '.join(sorted(foreign)[:3])} …)",
+            where=backend.describe(),
+            todo="choose an empty directory",
+        )

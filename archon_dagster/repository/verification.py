@@ -1,0 +1,195 @@
+"""Is a backup still what was written? Every chunk, every digest; and what checks have found so far.
+
+Verification lists *all* damage, not the first: an operator wants to know whether one collection or everything is lost.
+Each result is kept under ``verifications/<backup id>/``; what a backup is worth is the newest result of each check.
+Damaged chunks are remembered, so that the next backup that still has their bytes writes them anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from archon_dagster.errors import DamagedBackup
+from archon_dagster.repository.backends.base import Backend, ObjectExists
+from archon_dagster.repository.chunk_format import ChunkDamage
+from archon_dagster.repository.chunks import ChunkStore
+from archon_dagster.repository.manifest import Artifact, Chunk, Manifest
+from archon_dagster.repository.names import checked_check_name
+from archon_dagster.repository.reading import DAMAGE_TODO
+from archon_dagster.stores.base import Progress, Work
+
+_AHEAD = 32 << 20  # plain bytes under way
+_THREADS = 8
+_REPORT_EVERY = 32 << 20
+
+_TIME = "%Y%m%dT%H%M%S.%fZ"
+_RECORD = re.compile(r"/(?P<time>\d{8}T\d{6}\.\d{6}Z)-(?P<name>[a-z0-9][a-z0-9_.-]*)\.json$")
+
+Severity = Literal["error", "warning"]
+
+
+class CheckRecord(BaseModel):
+    """What one check found about one backup; ``seconds`` is what it measured, where it measures a duration."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    passed: bool
+    severity: Severity = "error"
+    detail: str = ""
+    time: datetime
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """One thing that is wrong. ``chunk`` is the chunk's full name, or ``None`` where no chunk is to blame."""
+
+    artifact: str | None
+    chunk: str | None
+    what: str
+
+    def __str__(self) -> str:
+        artifact = f"artifact {self.artifact}: " if self.artifact else ""
+        return f"{artifact}chunk {self.chunk[:12]} {self.what}" if self.chunk else f"{artifact}{self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The result of verifying one backup."""
+
+    backup_id: str
+    damage: tuple[Damage, ...]
+    artifacts: int = 0
+    chunks: int = 0
+    bytes_read: int = 0
+
+    @property
+    def passed(self) -> bool:
+        return not self.damage
+
+    def as_check(self, name: str, time: datetime) -> CheckRecord:
+        """The record to keep."""
+        good = f"{self.artifacts} artifacts, {self.chunks} chunks, {self.bytes_read} bytes are as they were written"
+        return CheckRecord(name=name, passed=self.passed, detail=good if self.passed else self.summary(), time=time)
+
+    def summary(self, most: int = 5) -> str:
+        """The damage in a few lines."""
+        lines = [str(damage) for damage in self.damage[:most]]
+        if len(self.damage) > most:
+            lines.append(f"and {len(self.damage) - most} more")
+        return "; ".join(lines)
+
+    def raise_for_damage(self) -> None:
+        """:class:`DamagedBackup` naming what is damaged, where anything is."""
+        if self.damage:
+            raise DamagedBackup(
+                f"backup {self.backup_id} is damaged in {len(self.damage)} places: {self.summary()}",
+                where=f"backups/{self.backup_id}.json",
+                todo=DAMAGE_TODO,
+            )
+
+
+def verify_chunks(manifest: Manifest, chunks: ChunkStore, work: Work) -> Verification:
+    """Read every chunk of every artifact and compare every digest."""
+    damage: list[Damage] = []
+    total = sum(artifact.size for artifact in manifest.artifacts)
+    done = 0
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="verify") as threads:
+        for artifact in manifest.artifacts:
+            damage += _verify_artifact(artifact, chunks, threads, work, done, total)
+            done += artifact.size
+    return Verification(
+        backup_id=manifest.id,
+        damage=tuple(damage),
+        artifacts=len(manifest.artifacts),
+        chunks=sum(len(artifact.chunks) for artifact in manifest.artifacts),
+        bytes_read=total,
+    )
+
+
+def _verify_artifact(
+    artifact: Artifact, chunks: ChunkStore, threads: ThreadPoolExecutor, work: Work, done: int, total: int
+) -> Iterator[Damage]:
+    digest = hashlib.sha256()
+    whole, reported = True, 0
+    for chunk, future in _loaded(artifact.chunks, chunks, threads):
+        try:
+            work.check()
+        except BaseException:
+            threads.shutdown(wait=True, cancel_futures=True)
+            raise
+        try:
+            digest.update(future.result())
+        except ChunkDamage as error:
+            whole = False
+            yield Damage(artifact.name, chunk.sha256, str(error))
+        done += chunk.size
+        if done - reported >= _REPORT_EVERY:
+            work.report(Progress(artifact.store, f"verify {artifact.name}", done, total))
+            reported = done
+    if whole and digest.hexdigest() != artifact.sha256:
+        yield Damage(artifact.name, None, f"SHA-256 is {digest.hexdigest()}, must be {artifact.sha256}")
+
+
+def _loaded(
+    wanted: Sequence[Chunk], chunks: ChunkStore, threads: ThreadPoolExecutor
+) -> Iterator[tuple[Chunk, Future[memoryview]]]:
+    waiting: deque[tuple[Chunk, Future[memoryview]]] = deque()
+    ahead = 0
+    for chunk in wanted:
+        waiting.append((chunk, threads.submit(chunks.load, chunk)))
+        ahead += chunk.size
+        while ahead > _AHEAD:
+            ahead -= waiting[0][0].size
+            yield waiting.popleft()
+    yield from waiting
+
+
+def record_check(backend: Backend, backup_id: str, check: CheckRecord) -> None:
+    """Keep a result. Two results of one check in the same microsecond are kept both."""
+    name, time = checked_check_name(check.name), check.time.astimezone(UTC)
+    data = check.model_dump_json().encode()
+    while True:
+        try:
+            backend.put(f"{_folder(backup_id)}{time.strftime(_TIME)}-{name}.json", data, if_absent=True)
+        except ObjectExists:
+            time += timedelta(microseconds=1)
+        else:
+            backend.barrier()
+            return
+
+
+def read_checks(backend: Backend, backup_id: str) -> list[CheckRecord]:
+    """Every result kept for a backup, oldest first; one that cannot be read counts as failed."""
+    keys = [info.key for info in backend.list(_folder(backup_id))]
+    found = [_read_check(backend, key, match) for key in keys if (match := _RECORD.search(key))]
+    return sorted(found, key=lambda check: check.time)
+
+
+def failed_checks(checks: Sequence[CheckRecord]) -> list[CheckRecord]:
+    """The checks whose newest result is a failure."""
+    newest = {check.name: check for check in sorted(checks, key=lambda check: check.time)}
+    return [check for check in newest.values() if not check.passed]
+
+
+def _read_check(backend: Backend, key: str, match: re.Match[str]) -> CheckRecord:
+    try:
+        return CheckRecord.model_validate_json(backend.get(key, limit=1 << 24).data)
+    except ValidationError as error:
+        time = datetime.strptime(match["time"], _TIME).replace(tzinfo=UTC)
+        detail = f"the record {key} is unreadable: {error.errors()[0]['msg']}"
+        return CheckRecord(name=match["name"], passed=False, detail=detail, time=time)
+
+
+def _folder(backup_id: str) -> str:
+    return f"verifications/{backup_id}/"

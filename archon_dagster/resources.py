@@ -1,0 +1,67 @@
+"""Dagster's way to the operation context: one resource, built anew in every run.
+
+It holds no value of its own: the settings come from the environment when a run starts, so no address or secret ever
+stands in Dagster's repository snapshot, in a run's config or in its event log.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+import dagster as dg
+
+from archon_dagster.cancelling import run_cancellable
+from archon_dagster.context import OperationContext, Step, open_context
+from archon_dagster.errors import ArchonError
+from archon_dagster.platform.settings import Settings, load_settings
+from archon_dagster.stores.base import Progress
+
+T = TypeVar("T")
+
+PLATFORM_POOL = "platform"
+"""The concurrency pool (limit 1) of everything that changes the platform."""
+
+EXECUTOR = dg.in_process_executor
+"""Every job's executor: parallelism belongs inside an op; a process per step costs seconds and breaks cancelling."""
+
+
+class Operations(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Builds the operation context of the platform that the environment describes."""
+
+    def settings(self) -> Settings:
+        """The settings as they are now."""
+        return load_settings()
+
+    def open(self, cancel: threading.Event, report: Callable[[Step | Progress], None]) -> OperationContext:
+        """The context of one run; the seam for tests that bring a platform of their own."""
+        return open_context(self.settings(), cancel=cancel, report=report)
+
+    def run(
+        self,
+        context: dg.OpExecutionContext | dg.AssetExecutionContext,
+        operation: Callable[[OperationContext], T],
+        *,
+        cleanup_limit: float = 50.0,
+    ) -> T:
+        """Run an operation so that terminating the run stops it cleanly; its steps go to the run's log.
+
+        :param cleanup_limit: seconds a terminated operation may take to clean up (a restore puts data back).
+        """
+        cancel = threading.Event()
+
+        def report(news: Step | Progress) -> None:
+            if isinstance(news, Step):
+                context.log.info(_line(news))
+
+        def work() -> T:
+            return operation(self.open(cancel, report))
+
+        try:
+            return run_cancellable(work, cancel, cleanup_limit=cleanup_limit)
+        except ArchonError as error:
+            raise dg.Failure(description=str(error), allow_retries=False) from error
+
+
+def _line(step: Step) -> str:
+    text = f"{step.name}: {step.detail}" if step.detail else step.name
+    return f"{text} …" if step.seconds is None else f"{text}: done in {step.seconds:.2f} s"

@@ -1,0 +1,74 @@
+"""The job ``restore``."""
+
+from typing import Any, Literal
+
+import dagster as dg
+from pydantic import Field
+
+from archon_dagster.resources import EXECUTOR, PLATFORM_POOL, Operations
+from archon_dagster.restore.restore import RestoreRequest, RestoreResult, restore_backup
+from archon_dagster.restore.summary import page, restore_numbers
+from archon_dagster.stores.assets import BY_STORE
+from archon_dagster.stores.choice import StoreChoice, chosen
+
+PUT_BACK_LIMIT = 3600.0  # seconds a terminated restore may take to put the data back
+
+
+class RestoreConfig(dg.Config):
+    """Which backup to put back. The live data of the chosen stores are replaced."""
+
+    confirm: Literal["RESTORE"] = Field(description="Type RESTORE: the live data will be replaced.")
+    selector: str = Field(
+        default="latest",
+        description="`latest` (the newest good backup), a backup id, a unique prefix of one, or a date YYYYMMDD.",
+    )
+    only: list[StoreChoice] = Field(
+        default=[], description="Restore just these stores; empty: all that the backup has."
+    )
+    without_safety_copy: bool = Field(
+        default=False,
+        description="Go on even if what is there now cannot be copied first. There is no way back then.",
+    )
+
+    def request(self) -> RestoreRequest:
+        """The same, for the logic."""
+        return RestoreRequest(self.selector, self.confirm, chosen(self.only), self.without_safety_copy)
+
+
+@dg.op(
+    pool=PLATFORM_POOL,
+    description="Verify, stop the writers, keep a safety copy, restore, compare, start; on failure put it all back.",
+)
+def put_back(context: dg.OpExecutionContext, config: RestoreConfig, operations: Operations) -> None:
+    """Restore a backup; see :mod:`archon_dagster.restore.restore` for the order."""
+    result = operations.run(
+        context, lambda operation: restore_backup(operation, config.request()), cleanup_limit=PUT_BACK_LIMIT
+    )
+    context.instance.add_run_tags(context.run.run_id, {"archon/backup": result.backup.id})
+    context.add_output_metadata(_metadata(result))
+    for store in result.stores:
+        for key in BY_STORE[store]:
+            context.log_event(dg.AssetMaterialization(key, metadata=_metadata(result)))
+    if result.unhealthy:
+        reasons = "\n".join(f"{name}: {reason}" for name, reason in result.unhealthy.items())
+        raise dg.Failure(
+            f"the data are restored and identical, but not every service came up:\n{reasons}", allow_retries=False
+        )
+
+
+def _metadata(result: RestoreResult) -> dict[str, dg.MetadataValue[Any] | int | float | str]:
+    return {"summary": dg.MetadataValue.md(page(result)), **restore_numbers(result)}
+
+
+@dg.job(
+    name="restore",
+    executor_def=EXECUTOR,
+    tags={"dagster/max_runtime": "86400", "dagster/priority": "10"},
+    description=(
+        "Put a backup back. Replaces the live data, so `confirm: RESTORE` has to be typed. What is there now is "
+        "copied first; if anything goes wrong up to the comparison of the fingerprints, that copy is put back."
+    ),
+)
+def restore_job() -> None:
+    """One op: the steps share the lock, and must not be interleaved with anything."""
+    put_back()

@@ -1,0 +1,138 @@
+"""The ``.env`` of the sandbox's platform: the runbook's names, with the ports and passwords of this sandbox."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+
+from archon_dagster.platform.runtime.process_spec import write_private
+from archon_dagster.platform.services import BY_NAME
+from archon_dagster.platform.settings import Settings, load_settings
+from archon_dagster.sandbox import graph, ports, postgres
+from archon_dagster.sandbox.layout import Layout
+
+REAL_QDRANT, REAL_MEMGRAPH = "ARCHON_SANDBOX_QDRANT", "ARCHON_SANDBOX_MEMGRAPH"
+"""Commands of real servers that take the place of the sandbox's own."""
+
+_ADDRESSES = {
+    "qdrant": ("QDRANT_URL", "http://127.0.0.1:{}"),
+    "memgraph": ("MEMGRAPH_URI", "bolt://127.0.0.1:{}"),
+    "postgres": ("POSTGRES_PORT", "{}"),
+    "archon-search": ("SEARCH_SERVICE_PORT", "{}"),
+}
+
+_FIXED = {
+    "ARCHON_RUNTIME": "processes",
+    "ARCHON_ENVIRONMENT": "development",
+    "POSTGRES_HOST": ports.LOOPBACK,
+    "POSTGRES_USER": postgres.USER,
+    "POSTGRES_DB": postgres.DATABASE,
+    "EMBEDDING_MODEL": "sandbox-hashing-1536",
+    "EMBEDDING_DIMENSIONS": "1536",
+    "AUTO_REFRESH_ENABLED": "false",
+    "LOG_LEVEL": "INFO",
+    "CORS_ORIGINS": "http://localhost:3737,http://127.0.0.1:3737",
+}
+
+_ELSEWHERE = ("POSTGRES_DSN", "QDRANT_API_KEY", "MEMGRAPH_DATABASE")
+"""Settings that a shell may carry for another platform and that would lead away from this one."""
+
+_HEADER = """\
+# The sandbox's platform. Written by 'archon sandbox up': ports are chosen anew when somebody else has taken them,
+# everything else is kept.
+"""
+
+
+def read(layout: Layout) -> dict[str, str]:
+    """The variables written before; empty for a new sandbox."""
+    if not layout.env_file.is_file():
+        return {}
+    return {key: value for key, value in dotenv_values(layout.env_file).items() if value is not None}
+
+
+def port_of(environment: Mapping[str, str], service: str) -> int:
+    """The port a service has in this platform."""
+    return int(environment[_ADDRESSES[service][0]].rpartition(":")[2])
+
+
+def plan(
+    known: Mapping[str, str], services: Iterable[str], running: Iterable[str], real: Mapping[str, str]
+) -> dict[str, str]:
+    """The variables for the next start: what is known, and what is missing for the given services.
+
+    :param running: services that keep their port because they are using it.
+    :param real: commands of real servers, by variable name.
+    """
+    kept = {key: value for key, value in known.items() if key not in (REAL_QDRANT, REAL_MEMGRAPH)}
+    environment = _FIXED | kept | {key: value for key, value in real.items() if value}
+    at_work = set(running)
+    for name in services:
+        if name not in at_work or _ADDRESSES[name][0] not in environment:
+            environment |= new_port(environment, name)
+    environment.setdefault("POSTGRES_PASSWORD", secrets.token_urlsafe(18))
+    if "memgraph" not in at_work:
+        environment |= _graph_login(environment)
+    return environment
+
+
+def _graph_login(environment: Mapping[str, str]) -> dict[str, str]:
+    """A new Memgraph has no users and wants no login; the sandbox's own server does."""
+    if REAL_MEMGRAPH in environment:
+        return {"MEMGRAPH_USER": "", "MEMGRAPH_PASSWORD": ""}
+    return {
+        "MEMGRAPH_USER": graph.USER,
+        "MEMGRAPH_PASSWORD": environment.get("MEMGRAPH_PASSWORD") or secrets.token_urlsafe(18),
+    }
+
+
+def new_port(environment: Mapping[str, str], service: str) -> dict[str, str]:
+    """The variable that holds a service's port, with a port that is free now: its last, its usual, or any."""
+    variable, form = _ADDRESSES[service]
+    others = taken(environment, but=service)
+    preferred = [port_of(environment, service)] if environment.get(variable) else []
+    return {variable: form.format(ports.choose([*preferred, BY_NAME[service].port], others))}
+
+
+def taken(environment: Mapping[str, str], but: str = "") -> set[int]:
+    """The ports that the services of this platform have."""
+    return {port_of(environment, name) for name, (key, _) in _ADDRESSES.items() if name != but and environment.get(key)}
+
+
+def write(layout: Layout, environment: Mapping[str, str]) -> None:
+    """Write the variables for their owner only: passwords are among them."""
+    lines = [f"{key}={_quoted(value)}\n" for key, value in sorted(environment.items())]
+    write_private(layout.env_file, _HEADER + "".join(lines))
+
+
+def _quoted(value: str) -> str:
+    if value and not set(value) & set(" #'\"\\$`\n\t"):
+        return value
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'" if value else ""
+
+
+def write_sample_configuration(directory: Path) -> None:
+    """Configuration files as a platform has them, so that there is something to back up."""
+    for name, text in _SAMPLES.items():
+        file = directory / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            file.write_text(text)
+
+
+_SAMPLES = {
+    "logging.yml": "version: 1\nroot:\n  level: INFO\n  handlers: [console]\n",
+    "search/ranking.yml": (
+        "# weights of the hybrid search\nsemantic: 0.6\nstructural: 0.25\nrelational: 0.15\nminimum_score: 0.2\n"
+    ),
+}
+
+
+def settings_of(layout: Layout, environment: Mapping[str, str]) -> Settings:
+    """The settings of this sandbox, whatever the shell's environment says about another platform."""
+    values: dict[str, Any] = dict.fromkeys(_ELSEWHERE) | dict(environment)
+    return load_settings(**values | {"ARCHON_HOME": layout.home, "ARCHON_PROJECT_DIR": layout.platform})

@@ -1,0 +1,96 @@
+"""A snapshot from the server into the backup: streamed once, resumed when the connection breaks, checked on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from archon_dagster.errors import StoreError, StoreUnavailable
+from archon_dagster.stores.base import ArtifactWriter, Work
+from archon_dagster.stores.vectors.client import Client, ServerSnapshot
+from archon_dagster.stores.vectors.snapshot import Contents, SnapshotScanner
+from archon_dagster.stores.vectors.waiting import pause
+
+STALLED = 120.0  # seconds without a single new byte, over all attempts
+_RETRY_EVERY = 1.0
+
+
+@dataclass(frozen=True)
+class Copied:
+    """A complete, checked copy: what it contains, and the scratch file it was teed to, if any."""
+
+    contents: Contents
+    file: Path | None
+    sha256: str
+
+
+def copy(
+    client: Client, snapshot: ServerSnapshot, writer: ArtifactWriter, tee: Path | None, work: Work,
+    on_bytes: Callable[[int], None],
+) -> Copied:  # fmt: skip
+    """Stream the snapshot into ``writer`` (and into the file ``tee``).
+
+    :raises StoreError: size or checksum are not the server's, or the tar is not whole.
+    """
+    digest, scanner = hashlib.sha256(), SnapshotScanner(f"{snapshot.collection}/{snapshot.name}")
+    with ExitStack() as stack:
+        file = stack.enter_context(tee.open("wb")) if tee is not None else None
+
+        def receive(piece: bytes) -> None:
+            digest.update(piece)
+            scanner.feed(piece)
+            writer.write(piece)
+            if file is not None:
+                file.write(piece)
+
+        received = _pull(client, snapshot, receive, work, on_bytes)
+    _compare(client, snapshot, received, digest.hexdigest(), writer)
+    return Copied(contents=scanner.close(), file=tee, sha256=digest.hexdigest())
+
+
+def _pull(
+    client: Client, snapshot: ServerSnapshot, receive: Callable[[bytes], None], work: Work,
+    on_bytes: Callable[[int], None],
+) -> int:  # fmt: skip
+    """All bytes in order, whatever the connection does; returns how many there were."""
+    done, last = 0, time.monotonic()
+    while True:
+        broken: StoreUnavailable | None = None
+        try:
+            for piece in client.download_snapshot(snapshot, done):
+                receive(piece)
+                done += len(piece)
+                last = time.monotonic()
+                on_bytes(done)
+        except StoreUnavailable as error:
+            broken = error
+        if done >= snapshot.size:
+            return done
+        if time.monotonic() - last > min(STALLED, work.deadline):
+            raise StoreUnavailable(
+                f"the download of {snapshot.collection} stopped at {done} of {snapshot.size} bytes",
+                where=client.address,
+                tried=f"resuming for {min(STALLED, work.deadline):.0f} s",
+                todo="look at the service (archon status) and its log, then start the run again",
+            ) from broken
+        pause(_RETRY_EVERY, work.check)
+
+
+def _compare(client: Client, snapshot: ServerSnapshot, size: int, sha256: str, writer: ArtifactWriter) -> None:
+    wrong = None
+    if size != snapshot.size:
+        wrong = f"{size} bytes came, the server said {snapshot.size}"
+    elif snapshot.checksum is not None and sha256 != snapshot.checksum:
+        wrong = f"its SHA-256 is {sha256}, the server said {snapshot.checksum}"
+    elif (writer.size, writer.sha256) != (size, sha256):
+        wrong = f"{writer.size} bytes with SHA-256 {writer.sha256} were written, {size} with {sha256} came"
+    if wrong:
+        raise StoreError(
+            f"the snapshot of {snapshot.collection} was not copied faithfully: {wrong}",
+            where=client.address,
+            todo="start the run again; if it repeats, look at the server's disk and at the network",
+        )

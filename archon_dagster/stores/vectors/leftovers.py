@@ -1,0 +1,116 @@
+"""Nothing of ours stays on the server: snapshot files, uploaded files, trial collections.
+
+A server keeps every snapshot until it is told otherwise, and keeps what was uploaded to it too. So each is deleted
+after success, after failure and after a cancel, also when the server died meanwhile and came back; what could not be
+deleted is named exactly.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+
+from archon_dagster.errors import ArchonError, Cancelled, StoreError, StoreUnavailable
+from archon_dagster.stores.vectors.client import Client
+from archon_dagster.stores.vectors.transport import Refused, path
+from archon_dagster.stores.vectors.waiting import never, pause
+
+UPLOAD_PREFIX = "archon-restore-"
+TRIAL_MARK = "__archon_trial_"
+_RETRY_EVERY = 1.0  # seconds
+
+
+def upload_name() -> str:
+    """A name for an uploaded file that is recognised as ours later."""
+    return f"{UPLOAD_PREFIX}{secrets.token_hex(6)}.snapshot"
+
+
+def trial_name(collection: str) -> str:
+    """A scratch collection's name."""
+    return f"{collection[:200]}{TRIAL_MARK}{secrets.token_hex(4)}"
+
+
+def is_trial(collection: str) -> bool:
+    """Whether a collection is a trial load of ours, left by a run that was killed."""
+    return TRIAL_MARK in collection
+
+
+def persist(action: Callable[[], None], what: str, deadline: float) -> str:
+    """Do it, again and again while the server does not answer; returns what is left to do, or nothing.
+
+    Runs while another error may be on its way, so it reports instead of raising.
+    """
+    until = time.monotonic() + deadline
+    while True:
+        try:
+            action()
+            return ""
+        except StoreUnavailable as error:
+            if time.monotonic() > until:
+                return f"{what} (the server does not answer: {error.what})"
+            pause(_RETRY_EVERY, never)
+        except StoreError as error:
+            return f"{what} ({error.what})"
+
+
+def remove_snapshot(client: Client, collection: str, name: str, deadline: float) -> str:
+    """Delete a snapshot file; returns what the operator has to delete by hand, or nothing."""
+    quiet = client.uninterrupted()
+    by_hand = f"DELETE {client.address}{path('collections', collection, 'snapshots', name)}"
+    return persist(lambda: quiet.delete_snapshot(collection, name), by_hand, deadline)
+
+
+def remove_upload(client: Client, collection: str, name: str, deadline: float) -> str:
+    """Delete an uploaded file, also where the collection it was meant for does not exist.
+
+    The server keeps the file of a failed upload, but only lists and deletes files of collections that exist: an empty
+    one is made for that moment.
+    """
+    quiet = client.uninterrupted()
+
+    def remove() -> None:
+        if collection in quiet.collections():
+            quiet.delete_snapshot(collection, name)
+            return
+        quiet.create_collection(collection, {"vectors": {"size": 1, "distance": "Dot"}})
+        try:
+            quiet.delete_snapshot(collection, name)
+        finally:
+            quiet.delete_collection(collection)
+
+    by_hand = f"delete file {name} of collection {collection} in the server's snapshot directory"
+    return persist(remove, by_hand, deadline)
+
+
+def remove_trial(client: Client, collection: str, uploaded: str, deadline: float) -> str:
+    """Delete a trial collection and the file it was loaded from."""
+    quiet = client.uninterrupted()
+    left = [remove_upload(client, collection, uploaded, deadline)]
+    left.append(persist(lambda: quiet.delete_collection(collection), f"delete collection {collection}", deadline))
+    return "; ".join(filter(None, left))
+
+
+def sweep(client: Client, deadline: float) -> list[str]:
+    """Delete what a killed restore left: trial collections and uploaded files; returns what could not be."""
+    left: list[str] = []
+    for collection in client.collections():
+        client.check()
+        uploads = [s.name for s in client.snapshots(collection) if s.name.startswith(UPLOAD_PREFIX)]
+        left.extend(remove_snapshot(client, collection, name, deadline) for name in uploads)
+        if is_trial(collection):
+            quiet = client.uninterrupted()
+            action = persist(lambda q=quiet, c=collection: q.delete_collection(c), f"delete {collection}", deadline)  # type: ignore[misc]
+            left.append(action)
+    return [line for line in left if line]
+
+
+def with_leftovers(error: ArchonError, left: list[str]) -> ArchonError:
+    """The same error, saying also what could not be removed from the server."""
+    todo = "; ".join(filter(None, [error.todo, f"remove what was left on the server: {'; '.join(left)}"]))
+    kind = Cancelled if isinstance(error, Cancelled) else StoreUnavailable if _gone(error) else StoreError
+    return kind(error.what, where=error.where, tried=error.tried, todo=todo)
+
+
+def _gone(error: ArchonError) -> bool:
+    return isinstance(error, StoreUnavailable) and not isinstance(error, Refused)

@@ -1,0 +1,206 @@
+"""HTTP to one Qdrant server: time-outs, the key, and errors an operator can act on.
+
+The key travels as a header only; it is in no repr, no address and no message.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any
+from urllib.parse import quote, unquote, urlsplit
+
+import httpx
+
+from archon_dagster.errors import ConfigurationError, StoreError, StoreUnavailable
+from archon_dagster.stores.vectors import waiting
+from archon_dagster.stores.vectors.waiting import Check
+
+CONNECT, ANSWER, IDLE = 5.0, 30.0, 30.0  # seconds: to connect, for an ordinary answer, between two pieces of a stream
+PIECE = 1 << 20
+
+
+class Refused(StoreError):
+    """The server answered, and the answer was no.
+
+    :param status: the HTTP status.
+    :param said: the server's own words.
+    """
+
+    def __init__(self, what: str, *, status: int, said: str, where: str, todo: str | None = None):
+        self.status, self.said = status, said
+        super().__init__(what, where=where, todo=todo)
+
+
+def path(*parts: str) -> str:
+    """A path of quoted parts: collection names may hold spaces, slashes and any script."""
+    return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+class Transport:
+    """Requests to one server. Holds connections: use as a context manager."""
+
+    def __init__(self, url: str, api_key: str | None) -> None:
+        self.address = address(url)
+        parts = urlsplit(url)
+        self._client = httpx.Client(
+            base_url=self.address,  # without credentials: httpx logs addresses
+            auth=(unquote(parts.username), unquote(parts.password or "")) if parts.username else None,
+            headers={"api-key": api_key} if api_key else {},
+            timeout=httpx.Timeout(ANSWER, connect=CONNECT),
+            trust_env=False,  # a proxy for the web is not a way to a database
+            verify=ssl.create_default_context() if url.startswith("https:") else False,
+        )
+
+    def __enter__(self) -> Transport:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._client.close()
+
+    def __repr__(self) -> str:
+        return f"Transport({self.address!r})"
+
+    def request(
+        self,
+        method: str,
+        target: str,
+        *,
+        body: Any = None,
+        params: Mapping[str, str] | None = None,
+        patience: float = ANSWER,
+        grace: float = 0.0,
+        check: Check = waiting.never,
+    ) -> Any:
+        """The ``result`` of an answer (or the whole of it where there is none).
+
+        :param patience: seconds to wait for the answer.
+        :param grace: see :func:`waiting.call`.
+        :raises StoreUnavailable: there is no answer. :raises Refused: the answer is an error.
+        """
+        timeout = httpx.Timeout(patience, connect=CONNECT)
+        with self._explained(method, target, patience):
+            answer = waiting.call(
+                lambda: self._client.request(method, target, json=body, params=params, timeout=timeout),
+                check,
+                grace=grace,
+            )
+        return self._result(method, target, answer)
+
+    def download(self, target: str, offset: int, check: Check) -> Iterator[bytes]:
+        """A file from ``offset`` on; raises as :meth:`request`, and ends early where the server ends early."""
+
+        def produce() -> Iterator[bytes]:
+            headers = {"accept-encoding": "identity"} | ({"range": f"bytes={offset}-"} if offset else {})
+            timeout = httpx.Timeout(IDLE, connect=CONNECT)
+            with self._client.stream("GET", target, headers=headers, timeout=timeout) as answer:
+                if answer.status_code >= 400:
+                    answer.read()
+                    self._result("GET", target, answer)
+                skip = offset if answer.status_code == 200 else 0  # a server that does not know ranges starts over
+                for piece in answer.iter_raw(PIECE):
+                    dropped = min(skip, len(piece))
+                    skip -= dropped
+                    if piece[dropped:]:
+                        yield piece[dropped:]
+
+        with self._explained("GET", target, IDLE):
+            yield from waiting.stream(produce, check)
+
+    def upload(
+        self,
+        target: str,
+        field: str,
+        name: str,
+        file: IO[bytes],
+        *,
+        params: Mapping[str, str],
+        patience: float,
+        check: Check,
+        grace: float,
+    ) -> Any:
+        """Send a file as one part of a multipart body, streaming; returns as :meth:`request`."""
+        timeout = httpx.Timeout(patience, connect=CONNECT, write=max(IDLE, 60.0))
+        parts = {field: (name, _Polled(file, check), "application/octet-stream")}
+        with self._explained("POST", target, patience):
+            answer = waiting.call(
+                lambda: self._client.post(target, files=parts, params=params, timeout=timeout),  # type: ignore[arg-type]
+                check,
+                grace=grace,
+            )
+        return self._result("POST", target, answer)
+
+    @contextmanager
+    def _explained(self, method: str, target: str, patience: float) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TimeoutException as error:
+            raise self._silent(f"no answer within {patience:.0f} s", method, target) from error
+        except httpx.TransportError as error:
+            raise self._silent(f"no connection: {error or type(error).__name__}", method, target) from error
+
+    def _silent(self, why: str, method: str, target: str) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"Qdrant does not answer: {why}",
+            where=self.address,
+            tried=f"{method} {target}",
+            todo="look at the service (archon status) and its log, then start the run again",
+        )
+
+    def _result(self, method: str, target: str, answer: httpx.Response) -> Any:
+        try:
+            content: Any = json.loads(answer.content) if answer.content else None
+        except ValueError:
+            content = answer.text
+        if answer.status_code < 400:
+            return content.get("result", content) if isinstance(content, dict) else content
+        said = _error(content)
+        raise Refused(
+            f"Qdrant refused {method} {target}: {answer.status_code} {said}",
+            status=answer.status_code,
+            said=said,
+            where=self.address,
+            todo=_advice(answer.status_code, said),
+        )
+
+
+class _Polled:
+    """A file whose reading stops when the run is cancelled."""
+
+    def __init__(self, file: IO[bytes], check: Check) -> None:
+        self._file, self._check = file, check
+
+    def read(self, size: int = -1) -> bytes:
+        self._check()
+        return self._file.read(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def address(url: str) -> str:
+    """The server's address without credentials; raises :class:`ConfigurationError` for what is no HTTP address."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError("QDRANT_URL is not an http(s) address", todo="correct it; nothing was touched")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "") + parts.path.rstrip("/")
+
+
+def _error(content: Any) -> str:
+    if isinstance(content, dict):
+        status = content.get("status")
+        return str(status.get("error", status) if isinstance(status, dict) else status or content)
+    return str(content or "").strip()
+
+
+def _advice(status: int, said: str) -> str | None:
+    if status == 401:
+        return "set QDRANT_API_KEY to the server's key"
+    if status == 403:
+        return "QDRANT_API_KEY needs manage access: a read-only or collection key cannot create snapshots"
+    if "No space left" in said:
+        return "free disk space on the server's volume; reads still work, writes and deletes do not"
+    return None

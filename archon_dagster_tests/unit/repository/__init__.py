@@ -1,0 +1,1 @@
+"""The backup repository on a local directory, no servers."""

@@ -1,0 +1,108 @@
+"""What a backup promises, on a small platform of folders."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from archon_dagster.backup.backup import BackupRequest, take_backup
+from archon_dagster.errors import BackupNotFound, Cancelled, ConfigurationError, RepositoryBusy, StoreUnavailable
+from archon_dagster.platform.quiesce import thaw_leftovers
+from archon_dagster_tests.unit.platform_double import Platform, failing
+
+UNPAUSED = BackupRequest(quiesce=False)
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Platform:
+    return Platform(tmp_path)
+
+
+def test_a_backup_holds_every_store_and_passes_every_check(platform: Platform) -> None:
+    result = take_backup(platform.context, UNPAUSED)
+    assert result.manifest.stores == ("vectors", "graph", "relational", "configuration")
+    assert {check.name for check in result.checks if check.passed} == {
+        "complete", "digests", "readable", "counts_match_live", "counts_plausible",
+    }  # fmt: skip
+    assert platform.repository.resolve("latest").id == result.manifest.id
+
+
+def test_a_store_that_is_down_ends_the_backup_before_it_begins(platform: Platform) -> None:
+    platform.stores["graph"].fault = failing("describe")
+    with pytest.raises(StoreUnavailable, match="injected"):
+        take_backup(platform.context, UNPAUSED)
+    assert platform.repository.backups() == []
+
+
+@pytest.mark.parametrize("moment", ["export", "copy"])
+def test_a_store_that_dies_midway_leaves_no_backup_and_no_lock(platform: Platform, moment: str) -> None:
+    platform.stores["relational"].fault = failing(moment)
+    with pytest.raises(StoreUnavailable, match="injected"):
+        take_backup(platform.context, UNPAUSED)
+    with pytest.raises(BackupNotFound):
+        platform.repository.resolve("latest")
+    platform.stores["relational"].fault = lambda verb: None
+    assert take_backup(platform.context, UNPAUSED).good
+
+
+def test_a_store_that_is_suddenly_empty_fails_the_check_and_is_not_latest(platform: Platform) -> None:
+    good = take_backup(platform.context, UNPAUSED).manifest
+    for record in platform.stores["vectors"].folder.iterdir():
+        record.unlink()
+    result = take_backup(platform.context, UNPAUSED)
+    assert not result.good
+    assert [check.name for check in result.checks if not check.passed] == ["counts_plausible"]
+    assert platform.repository.resolve("latest").id == good.id
+    assert platform.repository.resolve(result.manifest.id).id == result.manifest.id
+
+
+def test_an_operator_can_accept_that_something_vanished(platform: Platform) -> None:
+    take_backup(platform.context, UNPAUSED)
+    for record in platform.stores["vectors"].folder.iterdir():
+        record.unlink()
+    accepted = take_backup(platform.context, BackupRequest(quiesce=False, accept_counts=True))
+    assert accepted.good
+    assert platform.repository.resolve("latest").id == accepted.manifest.id
+
+
+def test_an_unchanged_platform_adds_no_bytes(platform: Platform) -> None:
+    take_backup(platform.context, UNPAUSED)
+    assert take_backup(platform.context, UNPAUSED).manifest.bytes_added == 0
+
+
+def test_two_backups_at_once_are_refused_with_the_holders_name(platform: Platform) -> None:
+    with platform.repository.lock("a test"), pytest.raises(RepositoryBusy, match="a test"):
+        take_backup(platform.context, UNPAUSED)
+
+
+def test_a_cancelled_backup_leaves_nothing(platform: Platform) -> None:
+    def cancel(verb: str) -> None:
+        if verb == "copy":
+            platform.context.cancel.set()
+
+    platform.stores["graph"].fault = cancel
+    with pytest.raises(Cancelled):
+        take_backup(platform.context, UNPAUSED)
+    assert [entry for entry in platform.repository.backups() if entry.state == "complete"] == []
+
+
+def test_stores_are_captured_side_by_side(platform: Platform) -> None:
+    meeting = threading.Barrier(len(platform.stores), timeout=10)
+    for store in platform.stores.values():
+        store.fault = lambda verb: meeting.wait() if verb == "export" else None  # type: ignore[func-returns-value]
+    assert take_backup(platform.context, UNPAUSED).good
+
+
+def test_no_store_named_is_an_error(platform: Platform) -> None:
+    with pytest.raises(ConfigurationError):
+        take_backup(platform.context, BackupRequest(stores=()))
+
+
+def test_what_a_killed_run_left_paused_goes_on(platform: Platform) -> None:
+    (platform.settings.home / "paused.json").write_text('["archon-search"]')
+    platform.runtime.states["archon-search"] = "paused"
+    assert thaw_leftovers(platform.settings, platform.runtime) == ("archon-search",)
+    assert platform.runtime.states["archon-search"] == "running"
+    assert not (platform.settings.home / "paused.json").exists()

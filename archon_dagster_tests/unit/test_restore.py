@@ -1,0 +1,184 @@
+"""What a restore promises, on a small platform of folders: everything comes back, or everything stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from archon_dagster.backup.backup import BackupRequest, take_backup
+from archon_dagster.errors import BackupNotFound, Cancelled, ConfirmationMissing, DamagedBackup, RestoreFailed
+from archon_dagster.repository.manifest import Manifest
+from archon_dagster.restore.journal import JournalFile
+from archon_dagster.restore.plan import make_plan
+from archon_dagster.restore.restore import RestoreRequest, RestoreResult, restore_backup
+from archon_dagster.stores.base import STORES
+from archon_dagster_tests.unit.platform_double import Platform, failing
+
+
+class Case:
+    """A platform that was backed up and has changed since."""
+
+    def __init__(self, home: Path):
+        self.platform = Platform(home)
+        self.backed_up = self.platform.live()
+        self.backup: Manifest = take_backup(self.platform.context, BackupRequest(quiesce=False)).manifest
+        for name, store in self.platform.stores.items():
+            store.put("0", f"{name} changed since")
+            store.put("new", f"{name} new since")
+        self.changed = self.platform.live()
+
+    def restore(self, **options: object) -> RestoreResult:
+        request = {"selector": self.backup.id, "confirm": "RESTORE", **options}
+        return restore_backup(self.platform.context, RestoreRequest(**request))  # type: ignore[arg-type]
+
+    def fail(self, store: str, fault: Callable[[str], None]) -> None:
+        self.platform.stores[store].fault = fault  # type: ignore[index]
+
+
+@pytest.fixture
+def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
+    # the small platform's services are switches: there is nothing to probe
+    monkeypatch.setattr("archon_dagster.restore.restore.wait_until_ready", lambda *_, **__: {})
+    return Case(tmp_path)
+
+
+def test_everything_comes_back(case: Case) -> None:
+    result = case.restore()
+    assert case.platform.live() == case.backed_up
+    assert result.before == result.after
+    assert not JournalFile(case.platform.settings).path.exists()
+
+
+def test_the_undo_command_goes_back_to_what_was_there(case: Case) -> None:
+    result = case.restore()
+    assert result.safety is not None
+    assert result.undo == f"archon restore {result.safety.id} --confirm RESTORE"
+    case.restore(selector=result.safety.id)
+    assert case.platform.live() == case.changed
+
+
+def test_only_the_named_store_is_touched(case: Case) -> None:
+    case.restore(only=("graph",))
+    assert case.platform.live() == {**case.changed, "graph": case.backed_up["graph"]}
+
+
+@pytest.mark.parametrize("confirm", ["", "yes", "restore"])
+def test_without_the_word_nothing_is_touched(case: Case, confirm: str) -> None:
+    with pytest.raises(ConfirmationMissing):
+        case.restore(confirm=confirm)
+    assert case.platform.live() == case.changed
+    assert case.platform.runtime.done == []
+
+
+def test_an_unknown_selector_touches_nothing(case: Case) -> None:
+    with pytest.raises(BackupNotFound):
+        case.restore(selector="19990101")
+    assert case.platform.runtime.done == []
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("moment", ["restore", "restored", "fingerprint"])
+def test_a_failure_at_any_step_puts_everything_back(case: Case, store: str, moment: str) -> None:
+    calls = 0
+
+    def once(verb: str) -> None:
+        nonlocal calls
+        if verb == moment:
+            calls += 1
+            if calls == 1:
+                failing(moment)(verb)
+
+    case.fail(store, once)
+    with pytest.raises(RestoreFailed, match=r"put back .* identical"):
+        case.restore()
+    assert case.platform.live() == case.changed
+    assert case.platform.runtime.states["archon-search"] == "running"
+    assert JournalFile(case.platform.settings).read() is None
+
+
+def test_data_that_are_not_what_the_backup_promises_are_put_back(case: Case) -> None:
+    graph = case.platform.stores["graph"]
+    spoilt = False
+
+    def spoil(verb: str) -> None:
+        nonlocal spoilt
+        if verb == "restored" and not spoilt:
+            spoilt = True
+            graph.put("0", "not what was backed up")
+
+    graph.fault = spoil
+    with pytest.raises(RestoreFailed, match="compare fingerprints"):
+        case.restore()
+    assert case.platform.live() == case.changed
+
+
+def test_a_cancelled_restore_puts_everything_back(case: Case) -> None:
+    def cancel(verb: str) -> None:
+        if verb == "restored" and not case.platform.context.cancel.is_set():
+            case.platform.context.cancel.set()
+            case.platform.stores["vectors"].fault = lambda verb: None
+
+    case.fail("vectors", cancel)
+    with pytest.raises(Cancelled, match="identical"):
+        case.restore()
+    assert case.platform.live() == case.changed
+
+
+def test_a_damaged_backup_touches_nothing(case: Case) -> None:
+    chunk = case.backup.of_store("graph")[0].chunks[0].sha256
+    path = Path(case.platform.settings.repository) / "chunks" / chunk[:2] / chunk
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data)
+    with pytest.raises(DamagedBackup, match=f"{case.backup.id}.*{chunk[:12]}"):
+        case.restore()
+    assert case.platform.live() == case.changed
+    assert case.platform.runtime.done == []
+
+
+def test_a_store_that_cannot_be_copied_stops_the_restore(case: Case) -> None:
+    case.fail("graph", failing("export"))
+    with pytest.raises(RestoreFailed, match="no way back"):
+        case.restore()
+    assert case.platform.live() == case.changed
+    assert case.platform.runtime.states["archon-search"] == "running"
+
+
+def test_a_store_that_cannot_be_copied_can_be_restored_on_the_operators_word(case: Case) -> None:
+    case.fail("graph", failing("export"))
+    result = case.restore(without_safety_copy=True)
+    assert case.platform.live() == case.backed_up
+    assert set(result.not_copied) == {"graph"}
+
+
+def test_writers_are_stopped_before_and_started_after(case: Case) -> None:
+    case.restore(only=("graph",))
+    verbs = [(verb, names) for verb, names in case.platform.runtime.done if "archon-search" in names]
+    assert [verb for verb, _ in verbs] == ["stop", "up"]
+
+
+def test_changed_configuration_is_read_again_by_the_services(case: Case) -> None:
+    case.restore()
+    assert ("recreate", ("archon-search",)) in case.platform.runtime.done
+
+
+def test_a_killed_restore_is_noticed_and_its_services_are_started_by_the_next(case: Case) -> None:
+    journal = JournalFile(case.platform.settings)
+    begun = journal.begin(case.backup.id, "restore graph")
+    journal.update(begun, stopped=("archon-search",), touched=("graph",))
+    case.platform.runtime.states["archon-search"] = "exited"
+    case.restore()
+    assert case.platform.runtime.states["archon-search"] == "running"
+    assert journal.read() is None
+
+
+def test_a_plan_changes_nothing_and_says_what_would(case: Case) -> None:
+    plan = make_plan(case.platform.context, "latest")
+    assert case.platform.live() == case.changed
+    assert case.platform.runtime.done == []
+    changes = {(change.store, change.part): (change.now, change.after) for change in plan.changes}
+    assert changes["graph", "records"] == (11, 10)
+    assert plan.stops == ("archon-search",)
