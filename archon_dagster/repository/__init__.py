@@ -4,7 +4,8 @@
 ``repository``          ``Repository.open(url, create=False)``: the one object the rest of the program holds
 ``pending``             a backup while it is written; the ``Sink`` the stores export into; ``seal`` makes it exist
 ``reading``             the ``Source`` the stores restore from: every byte it hands out was checked
-``catalogue``           listing and selectors (``latest``, a date, an id or a prefix of one)
+``catalogue``           listing, also of what unfinished backups have left
+``selection``           which backup is meant: ``latest``, a date, an id or a prefix of one
 ``verification``        every chunk and every digest; check records
 ``lock``                one platform lock: lease, heartbeat, fencing counter
 ``export``              a backup as plain files; ``extract`` is its stand-alone twin kept inside every repository

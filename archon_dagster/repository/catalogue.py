@@ -1,4 +1,4 @@
-"""Which backups there are, and which one an operator means.
+"""Which backups there are.
 
 A listing must be fast with a thousand backups whose manifests are megabytes each, so what a listing shows is kept in
 ``cache/backups.json`` together with the identity of the manifest it was read from. The cache is only ever a short-cut:
@@ -7,23 +7,19 @@ a manifest that is new, or not the one that was summarised, is read.
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
-import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from archon_dagster.errors import BackupNotFound, DamagedBackup, RepositoryError
+from archon_dagster.errors import RepositoryError
 from archon_dagster.repository import manifest_file
 from archon_dagster.repository.backends.base import Backend, ObjectInfo, ObjectNotFound
 from archon_dagster.repository.manifest import BackupKind, Manifest
 from archon_dagster.repository.names import is_backup_id, manifest_key, marker_key
-from archon_dagster.repository.verification import failed_checks, read_checks
 
 CACHE_KEY = "cache/backups.json"
 _log = logging.getLogger(__name__)
@@ -102,6 +98,10 @@ class Catalogue:
         self._backend = backend
         self._cache: dict[str, _Cached] = {}
 
+    def describe(self) -> str:
+        """Where the backups are, for messages."""
+        return self._backend.describe()
+
     def entries(self, running_fence: int | None = None) -> list[Entry]:
         """Every backup and every leftover of one, newest first.
 
@@ -128,13 +128,19 @@ class Catalogue:
         """The manifest of a complete backup, proven."""
         return manifest_file.decode(backup_id, self._backend.get(manifest_key(backup_id)).data)
 
+    def remember(self, manifest: Manifest) -> None:
+        """Summarise a manifest that was just written, so that it need not be read again."""
+        info = self._backend.exists(manifest_key(manifest.id))
+        if info is not None:
+            self._cache[manifest.id] = _Cached(etag=info.etag, summary=summarise(manifest))
+
     def save_cache(self) -> None:
         """Write the summaries for the next process. A failure costs time, not data, so it is only logged."""
-        self.entries()
-        manifests, _ = self._listed()
-        self._cache = {key: value for key, value in self._cache.items() if key in manifests}
-        data = json.dumps({key: value.model_dump(mode="json") for key, value in self._cache.items()}).encode()
         try:
+            self.entries()
+            manifests, _ = self._listed()
+            self._cache = {key: value for key, value in self._cache.items() if key in manifests}
+            data = json.dumps({key: value.model_dump(mode="json") for key, value in self._cache.items()}).encode()
             self._backend.put(CACHE_KEY, data)
         except RepositoryError as error:
             _log.warning("the listing's cache could not be written: %s", error)
@@ -182,100 +188,9 @@ class Catalogue:
             return Entry(backup_id, "running", marker.started, detail=f"being written by {by}")
         return Entry(backup_id, "incomplete", marker.started, detail=f"begun by {by} and never finished")
 
-    # selectors
-
-    def resolve(self, selector: str, stores: Iterable[str] | None = None) -> Manifest:
-        """The one complete backup a selector means; see :meth:`Repository.resolve`."""
-        entries = self.entries()
-        wanted = frozenset(stores or ())
-        if selector == "latest":
-            return self._latest(entries, wanted)
-        if re.fullmatch(r"\d{8}", selector):
-            return self._newest_of_day(entries, selector, wanted)
-        entry = self._by_id(entries, selector)
-        if missing := _missing(entry, wanted):
-            raise BackupNotFound(f"backup {entry.id} does not contain {missing}", where=self._backend.describe(),
-                                 todo="choose another backup, or restore what this one contains")  # fmt: skip
-        return self.manifest(entry.id)
-
-    def _latest(self, entries: Sequence[Entry], wanted: frozenset[str]) -> Manifest:
-        passed_over: list[str] = []
-        for entry in entries:
-            if (reason := self._not_latest(entry, wanted)) is None:
-                try:
-                    return self.manifest(entry.id)
-                except DamagedBackup as error:  # changed without a trace in the listing
-                    reason = error.what
-            passed_over.append(f"{entry.id}: {reason}")
-        raise BackupNotFound(
-            f"no backup qualifies as latest{f' for {_names(wanted)}' if wanted else ''}",
-            where=self._backend.describe(),
-            tried="; ".join(passed_over[:5]) or "the repository holds no backup",
-            todo="make a backup (`archon backup`), or name one by its id to use it all the same",
-        )
-
-    def _not_latest(self, entry: Entry, wanted: frozenset[str]) -> str | None:
-        """Why an entry cannot be ``latest``."""
-        if entry.state != "complete" or entry.summary is None:
-            return f"{entry.state}, {entry.detail}"
-        if entry.summary.kind == "safety":
-            return "a safety backup"
-        if missing := _missing(entry, wanted):
-            return f"does not contain {missing}"
-        if failed := failed_checks(read_checks(self._backend, entry.id)):
-            return f"failed check {', '.join(check.name for check in failed)}"
-        return None
-
-    def _newest_of_day(self, entries: Sequence[Entry], day: str, wanted: frozenset[str]) -> Manifest:
-        same_day = [entry for entry in entries if entry.id.startswith(day) and entry.state == "complete"]
-        for entry in same_day:
-            if not _missing(entry, wanted):
-                return self.manifest(entry.id)
-        what = f"no backup of {day[:4]}-{day[4:6]}-{day[6:]} (UTC)"
-        raise self._not_found(f"{what} contains {_names(wanted)}" if same_day else what, day, entries)
-
-    def _by_id(self, entries: Sequence[Entry], selector: str) -> Entry:
-        matches = [entry for entry in entries if selector and entry.id.startswith(selector)]
-        whole = [entry for entry in matches if entry.state in ("complete", "damaged")]
-        if len(whole) > 1:
-            raise BackupNotFound(
-                f"{selector!r} is not unique: {_shown(whole)}",
-                where=self._backend.describe(),
-                todo="type more of the id",
-            )
-        if whole:
-            return whole[0]
-        if matches:
-            raise self._not_found(f"backup {matches[0].id} is not complete: {matches[0].detail}", selector, entries)
-        raise self._not_found(f"there is no backup {selector!r}", selector, entries)
-
-    def _not_found(self, what: str, selector: str, entries: Sequence[Entry]) -> BackupNotFound:
-        complete = [entry for entry in entries if entry.state == "complete"]
-        near = difflib.get_close_matches(selector, [entry.id for entry in complete], n=3, cutoff=0.5)
-        there_are = f"there are {len(complete)}: {_shown(complete)}" if complete else "the repository holds no backup"
-        return BackupNotFound(
-            what,
-            where=self._backend.describe(),
-            tried=f"near matches: {', '.join(near)}; {there_are}" if near else there_are,
-            todo="name a backup by id, unique prefix, date (YYYYMMDD) or `latest`; `archon backups` lists them",
-        )
-
 
 def _instant(backup_id: str) -> datetime:
     try:
         return datetime.strptime(backup_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:  # digits that are no date
         return datetime.fromtimestamp(0, UTC)
-
-
-def _missing(entry: Entry, wanted: frozenset[str]) -> str:
-    return _names(wanted - set(entry.summary.stores)) if entry.summary else ""
-
-
-def _names(stores: Iterable[str]) -> str:
-    return ", ".join(sorted(stores))
-
-
-def _shown(entries: Sequence[Entry], most: int = 8) -> str:
-    rest = f" and {len(entries) - most} more" if len(entries) > most else ""
-    return ", ".join(entry.id for entry in entries[:most]) + rest

@@ -3,14 +3,14 @@
 =====  ==========================================================================
 byte   meaning
 =====  ==========================================================================
-0      encoding: 0 plain bytes, 1 one zstd frame, 2 encrypted (not in this version)
+0      encoding: 0 plain bytes, 1 zstd, 2 encrypted (not in this version)
 1-4    length of the payload, big-endian: a truncated object gives itself away
-5-     payload
+5-     payload; of zstd: CRC-32 of the frame, big-endian, then one frame
 =====  ==========================================================================
 
 The name of a chunk is the SHA-256 of its plain bytes, so damage is found whatever the encoding. Compression has to pay
 its way: float vectors shrink by 7 % and would halve the speed of backup and verification, so less than a tenth does
-not count.
+not count. The CRC is there because a frame has bits that a decoder ignores: a rotting disk is found by those, too.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import threading
+import zlib
 from typing import Final
 
 import zstandard
@@ -25,6 +26,7 @@ import zstandard
 from archon_dagster.repository.backends.base import Buffer
 
 HEADER: Final = struct.Struct(">BI")
+_CRC: Final = struct.Struct(">I")
 PLAIN, ZSTD, ENCRYPTED = 0, 1, 2
 LARGEST_PLAIN = 64 << 20  # bytes; no chunker makes larger ones, so no reader has to believe in them
 
@@ -54,7 +56,7 @@ def encode(plain: Buffer) -> bytes:
     if _worth_trying(memoryview(plain)):
         packed = _codec.good.compress(plain)
         if len(packed) < _PAYS * len(plain):
-            return HEADER.pack(ZSTD, len(packed)) + packed
+            return b"".join((HEADER.pack(ZSTD, _CRC.size + len(packed)), _CRC.pack(zlib.crc32(packed)), packed))
     return b"".join((HEADER.pack(PLAIN, len(plain)), plain))
 
 
@@ -102,11 +104,14 @@ def _open(stored: bytes) -> tuple[int, memoryview]:
 
 def _unpack(payload: memoryview, size: int) -> bytes:
     """Decompress, but never into more than is expected: a few bytes can claim to be terabytes."""
+    if payload[: _CRC.size] != _CRC.pack(zlib.crc32(payload[_CRC.size :])):
+        raise ChunkDamage("has other content than was written (its CRC does not fit)")
+    frame = payload[_CRC.size :]
     try:
-        claimed = zstandard.frame_content_size(payload)
+        claimed = zstandard.frame_content_size(frame)
         if claimed != size:
             raise ChunkDamage(f"claims to hold {claimed} bytes, must be {size}")
-        return _codec.reader.decompress(payload, max_output_size=size)
+        return _codec.reader.decompress(frame, max_output_size=size)
     except zstandard.ZstdError as error:
         raise ChunkDamage(f"does not decompress: {error}") from error
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from archon_dagster.errors import ArchonError
 from archon_dagster.repository import chunk_format
-from archon_dagster.repository.backends.base import Backend, Buffer, ObjectNotFound
+from archon_dagster.repository.backends.base import Backend, Buffer, ObjectNotFound, ObjectUnreadable
 from archon_dagster.repository.chunk_format import ChunkDamage
 from archon_dagster.repository.manifest import Chunk
 from archon_dagster.repository.names import chunk_key
@@ -71,6 +71,8 @@ class ChunkStore:
             info = self._backend.get(chunk_key(chunk.sha256), limit=2 * chunk_format.LARGEST_PLAIN)
         except ObjectNotFound as error:
             raise ChunkDamage("is missing") from error
+        except ObjectUnreadable as error:
+            raise ChunkDamage(f"cannot be read ({error.what})") from error
         return chunk_format.decode(info.data, chunk.sha256, chunk.size)
 
     def suspect(self, names: Iterable[str]) -> None:
@@ -108,6 +110,11 @@ class ChunkStore:
         return len(stored)
 
 
+def _backup_has_ended() -> ArchonError:
+    """The error for a thread that still writes when another one has ended the backup."""
+    return ArchonError("the backup has ended; nothing can be written to it any more", todo="see why it has ended")
+
+
 @dataclass(slots=True)
 class Tally:
     """What storing has cost so far."""
@@ -143,7 +150,16 @@ class ChunkPool:
         try:
             return self._threads.submit(self._work, piece, size)
         except RuntimeError as error:
-            raise ArchonError("the backup has ended; nothing can be written to it any more") from error
+            raise _backup_has_ended() from error
+
+    def result(self, future: Future[Chunk]) -> Chunk:
+        """What became of a piece; keeps an ear open for a request to stop while it waits."""
+        while not wait([future], timeout=0.2).done:
+            self._check()
+        try:
+            return future.result()
+        except CancelledError as error:
+            raise _backup_has_ended() from error
 
     def close(self) -> None:
         """Let what is under way end, drop what is not begun."""

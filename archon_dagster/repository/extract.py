@@ -9,7 +9,8 @@ Every chunk's and every file's SHA-256 is checked. Exit codes: 0 all well, 1 the
 
 How a repository is laid out, should this file not run: `backups/<id>.json` is the manifest, `{"sha256": …,
 "manifest": {"artifacts": [{"name": …, "chunks": [{"sha256": …, "size": …}, …]}, …]}}`. A chunk is in
-`chunks/<first two digits>/<sha256>`: one byte encoding (0 plain, 1 zstd), four bytes length (big-endian), payload.
+`chunks/<first two digits>/<sha256>`: one byte encoding (0 plain, 1 zstd), four bytes length (big-endian), payload
+(of zstd: four bytes CRC-32 of the frame, big-endian, then the frame).
 The chunks of an artifact, one after the other, are the file.
 """
 
@@ -22,6 +23,7 @@ import os
 import re
 import struct
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -159,10 +161,13 @@ def unpack(encoding: int, payload: bytes, size: int, label: str) -> bytes:
         raise Damaged(f"{label} has encoding {encoding}, which this program cannot read")
     import zstandard
 
+    frame = payload[4:]
+    if struct.pack(">I", zlib.crc32(frame)) != payload[:4]:
+        raise Damaged(f"{label} has other content than was written")
     try:
-        if zstandard.frame_content_size(payload) != size:
+        if zstandard.frame_content_size(frame) != size:
             raise Damaged(f"{label} does not hold {size} bytes")
-        return zstandard.ZstdDecompressor().decompress(payload, max_output_size=size)
+        return zstandard.ZstdDecompressor().decompress(frame, max_output_size=size)
     except zstandard.ZstdError as error:
         raise Damaged(f"{label} does not decompress: {error}") from error
 

@@ -7,6 +7,7 @@ everywhere else, and on systems without ``/proc``, the answer is "not known to b
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import socket
@@ -33,8 +34,13 @@ class Process:
 
 
 def this_process() -> Process:
-    """The identity of the running process; asked anew each time because a fork changes it."""
-    pid, host = os.getpid(), socket.gethostname()
+    """The identity of the running process; a fork changes it."""
+    return _identity(os.getpid())
+
+
+@functools.lru_cache(maxsize=1)
+def _identity(pid: int) -> Process:
+    host = socket.gethostname()
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
         namespace = Path("/proc/self/ns/pid").stat().st_ino

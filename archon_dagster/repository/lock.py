@@ -142,8 +142,13 @@ class Lease:
         self._end.set()
         self._heart.join()
         released = self._record.model_copy(update={"released": True})
-        with contextlib.suppress(ObjectChanged):  # taken over: nothing is ours to give back
+        try:
             self._backend.replace(LOCK_KEY, released.model_dump_json().encode(), if_match=self._etag)
+        except ObjectChanged:
+            return  # taken over: nothing is ours to give back
+        except RepositoryError:
+            self.renew()  # the disk may be full: deleting needs no space, but it must still be ours
+            self._backend.delete(LOCK_KEY)
 
 
 @contextlib.contextmanager
@@ -199,8 +204,9 @@ def _attempt(backend: Backend, purpose: str, holder: str, lease: float) -> Lease
     if stored and not _is_free(backend, stored, previous):
         return None
     now = backend.now()
-    # a damaged record has forgotten its fence: seconds since 1970 are larger than any count of backups
-    fence = previous.fence + 1 if previous else (int(now.timestamp()) if stored else 1)
+    # where there is no record, or none that can be read, the last fence is not known: seconds since 1970 are beyond it,
+    # because the counter starts there and nobody takes the lock more than once a second for long
+    fence = previous.fence + 1 if previous else int(now.timestamp())
     process = this_process()
     record = _Record(
         holder=holder, purpose=purpose, since=now, lease=lease, fence=fence, host=process.host, boot=process.boot,

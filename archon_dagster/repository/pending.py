@@ -9,25 +9,21 @@ pruning removes, and a marker that says what they are.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from archon_dagster.errors import RepositoryError
 from archon_dagster.repository import manifest_file
 from archon_dagster.repository.backends.base import Backend
 from archon_dagster.repository.chunks import ChunkPool
 from archon_dagster.repository.config import Chunker
-from archon_dagster.repository.cutting import Piece, cutter
 from archon_dagster.repository.identity import this_process
 from archon_dagster.repository.lock import Lease
-from archon_dagster.repository.manifest import Artifact, BackupKind, Chunk, Fingerprint, Manifest, Window
+from archon_dagster.repository.manifest import Artifact, BackupKind, Manifest, Window
 from archon_dagster.repository.names import checked_artifact_name, chunk_key, manifest_key
+from archon_dagster.repository.writing import PendingArtifact
 from archon_dagster.stores.base import STORES, Cut, StoreName
 
 Clock = Callable[[], datetime]
@@ -46,60 +42,6 @@ class Begun:
     kind: BackupKind
     started: datetime
     parent: str | None
-
-
-class PendingArtifact:
-    """One artifact being written; an :class:`~archon_dagster.stores.base.ArtifactWriter`."""
-
-    def __init__(self, cut: Cut, sizes: Chunker, pool: ChunkPool):
-        self.counts: dict[str, int] = {}
-        self.fingerprint: Fingerprint | None = None
-        self.details: dict[str, Any] = {}
-        self._cutter = cutter(cut, sizes)
-        self._pool = pool
-        self._digest = hashlib.sha256()
-        self._size = 0
-        self._chunks: list[Chunk] = []
-        self._under_way: deque[Future[Chunk]] = deque()
-        self._closed = False
-
-    def write(self, data: bytes) -> int:
-        """Append; raises what went wrong with earlier bytes as soon as it is known."""
-        if self._closed:
-            raise ValueError("write to an artifact that is complete")
-        data = bytes(data)  # pieces keep slices of it, so it must not change; free for bytes
-        self._digest.update(data)
-        self._size += len(data)
-        self._store(self._cutter.feed(data))
-        return len(data)
-
-    @property
-    def size(self) -> int:
-        return self._size
-
-    @property
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
-
-    def finish(self) -> tuple[Chunk, ...]:
-        """No more bytes will come; waits until all are stored."""
-        self._closed = True
-        self._store(self._cutter.finish())
-        while self._under_way:
-            self._chunks.append(self._under_way.popleft().result())
-        if sum(chunk.size for chunk in self._chunks) != self._size:
-            raise RepositoryError("cutting an artifact lost bytes", todo="report this as a bug; nothing was sealed")
-        return tuple(self._chunks)
-
-    def discard(self) -> None:
-        """Take no more bytes; what is under way may end."""
-        self._closed = True
-
-    def _store(self, pieces: Iterator[Piece]) -> None:
-        for piece in pieces:
-            self._under_way.append(self._pool.submit(piece))
-        while self._under_way and self._under_way[0].done():
-            self._chunks.append(self._under_way.popleft().result())
 
 
 class PendingBackup:

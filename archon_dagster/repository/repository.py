@@ -32,6 +32,7 @@ from archon_dagster.repository.manifest import BackupKind, Manifest
 from archon_dagster.repository.names import manifest_key, marker_key, new_backup_id
 from archon_dagster.repository.pending import Begun, Clock, PendingBackup, utc_now
 from archon_dagster.repository.reading import BackupSource
+from archon_dagster.repository.selection import Selection
 from archon_dagster.repository.verification import (
     CheckRecord,
     Damage,
@@ -45,7 +46,8 @@ from archon_dagster.stores.base import Work
 _log = logging.getLogger(__name__)
 
 EXTRACT_KEY = "extract.py"
-_OURS = ("backups/", "cache/", "chunks/", "locks/", "suspects/", "verifications/", EXTRACT_KEY, "lost+found")
+_SMALL_FOLDERS = ("backups/", "cache/", "locks/", "suspects/", "verifications/")
+_OURS = (*_SMALL_FOLDERS, "chunks/", EXTRACT_KEY, "lost+found")
 
 
 def _nothing() -> None: ...
@@ -130,6 +132,8 @@ class Repository:
             held = lease or stack.enter_context(self.lock(f"backup ({kind})"))
             held.check()
             self._clear_leftovers(held)
+            if self._backend.exists(EXTRACT_KEY) is None:  # the creation was interrupted, or somebody tidied up
+                self._place_extract()
             self._chunks.forget()
             begun = self._announce(kind, held, clock)
             pool = ChunkPool(self._chunks, check=check)
@@ -141,7 +145,7 @@ class Repository:
                 self._withdraw(begun.id, error)
                 raise
             pool.close()
-            self._finish(begun.id)
+            self._finish(begun.id, pending.manifest)
 
     def _announce(self, kind: BackupKind, lease: Lease, clock: Clock) -> Begun:
         """Choose an id and leave the marker that explains what is there should we die."""
@@ -158,13 +162,15 @@ class Repository:
                     self._backend.put(marker_key(backup_id), marker.model_dump_json().encode(), if_absent=True)
                     return Begun(backup_id, kind, started, parent)
 
-    def _finish(self, backup_id: str) -> None:
+    def _finish(self, backup_id: str, sealed: Manifest | None) -> None:
         """The marker has done its duty. A sealed backup is no failure because this one file could not be removed."""
+        if sealed is not None:
+            self._catalogue.remember(sealed)
+            self._catalogue.save_cache()
         try:
             self._backend.delete(marker_key(backup_id))
         except RepositoryError as error:
             _log.warning("the marker of backup %s stays until the next backup clears it: %s", backup_id, error)
-        self._catalogue.save_cache()
 
     def _withdraw(self, backup_id: str, error: BaseException) -> None:
         try:
@@ -176,7 +182,7 @@ class Repository:
         """Remove what killed backups left. We hold the lock, so a marker with another fence belongs to nobody."""
         markers = {backup_id: self._catalogue.marker(backup_id) for backup_id in self._catalogue.markers()}
         dead = [backup_id for backup_id, marker in markers.items() if marker is None or marker.fence != lease.fence]
-        for prefix in ("",) if dead else ("backups/", "locks/"):
+        for prefix in ("",) if dead else _SMALL_FOLDERS:
             self._backend.sweep(prefix)
         for backup_id in dead:
             self._backend.delete(marker_key(backup_id))
@@ -196,7 +202,7 @@ class Repository:
         :raises BackupNotFound: nothing matches, or more than one; says what is near and what there is.
         :raises DamagedBackup: it is there and its manifest is damaged.
         """
-        return self._catalogue.resolve(selector, stores)
+        return Selection(self._catalogue, self.checks).resolve(selector, stores)
 
     def source(self, manifest: Manifest) -> BackupSource:
         """The artifacts of a backup, to restore or verify stores from."""

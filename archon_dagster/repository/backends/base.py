@@ -5,6 +5,7 @@ harmless on every storage; names that start with a dot belong to the backend and
 
 RepositoryError
  ├── ObjectNotFound        no object under this key
+ ├── ObjectUnreadable      this one cannot be read (bad sector, not a file …); others may be well
  ├── ObjectExists          create-only write, and the object is there already
  └── ObjectChanged         compare-and-swap, and somebody else was faster
 """
@@ -26,6 +27,10 @@ _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 
 class ObjectNotFound(RepositoryError):
     """No object under this key."""
+
+
+class ObjectUnreadable(RepositoryError):
+    """This object is there and cannot be read, which is *its* trouble: the storage answers, others may be well."""
 
 
 class ObjectExists(RepositoryError):
@@ -67,7 +72,7 @@ class Backend(Protocol):
     """
 
     def get(self, key: str, *, limit: int | None = None) -> StoredObject:
-        """The whole object; :class:`ObjectNotFound` where there is none.
+        """The whole object; :class:`ObjectNotFound` where there is none, :class:`ObjectUnreadable` where it is broken.
 
         :param limit: refuse an object larger than this many bytes before reading it.
         """

@@ -11,35 +11,31 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import stat
 import threading
-import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from archon_dagster.errors import RepositoryError
 from archon_dagster.repository.backends.base import (
     Buffer,
     ObjectChanged,
     ObjectExists,
     ObjectInfo,
     ObjectNotFound,
+    ObjectUnreadable,
     StoredObject,
     checked_key,
 )
-from archon_dagster.repository.backends.filesystem_errors import explained
-from archon_dagster.repository.identity import certainly_dead, from_token, this_process
+from archon_dagster.repository.backends.filesystem_errors import READ, explained
+from archon_dagster.repository.backends.guard import guard
+from archon_dagster.repository.backends.temporary import is_stale, temporary_name
 
-_TEMPORARY = ".tmp"
-_STALE_AFTER = timedelta(days=1)  # for writers of which nothing is known
-_GUARD_WAIT = 30.0  # seconds; the guard is held for milliseconds
 _SWAPPABLE = 64 << 10  # bytes; objects up to this size can be written conditionally
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -70,10 +66,10 @@ class FilesystemBackend:
 
     def get(self, key: str, *, limit: int | None = None) -> StoredObject:
         path = self._path(key)
-        with explained("read", path), self._opened(path, key) as stream:
+        with explained(READ, path), self._opened(path, key) as stream:
             status = os.fstat(stream.fileno())
             if limit is not None and status.st_size > limit:
-                raise RepositoryError(
+                raise ObjectUnreadable(
                     f"{key} is {status.st_size} bytes, at most {limit} belong there", where=self.describe()
                 )
             data = stream.read()
@@ -82,12 +78,12 @@ class FilesystemBackend:
 
     def read_start(self, key: str, size: int) -> bytes:
         path = self._path(key)
-        with explained("read", path), self._opened(path, key) as stream:
+        with explained(READ, path), self._opened(path, key) as stream:
             return stream.read(size)
 
     def open_read(self, key: str) -> BinaryIO:
         path = self._path(key)
-        with explained("read", path):
+        with explained(READ, path):
             return self._opened(path, key)
 
     def exists(self, key: str) -> ObjectInfo | None:
@@ -120,10 +116,13 @@ class FilesystemBackend:
                         yield _info(key + entry.name, entry.stat())
 
     def now(self) -> datetime:
+        """The time a new file gets. Where none can be made nothing can be decided by it either: the host's time."""
+        if not os.access(self.root, os.W_OK):
+            return datetime.now(UTC)
         self._make_directory(self.root / "locks")
-        probe = self.root / "locks" / self._temporary_name()
+        probe = self.root / "locks" / temporary_name()
         with explained("read the clock of", probe):
-            descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
             try:
                 return datetime.fromtimestamp(os.fstat(descriptor).st_mtime, UTC)
             finally:
@@ -183,13 +182,13 @@ class FilesystemBackend:
 
     def sweep(self, prefix: str) -> int:
         base = self._path(prefix.strip("/")) if prefix.strip("/") else self.root
-        oldest = self.now() - _STALE_AFTER
+        now = self.now()
         swept = 0
         with explained("clean up", base):
             for folder, _, names in os.walk(base):
                 for name in names:
                     path = Path(folder, name)
-                    if name.endswith(_TEMPORARY) and _is_stale(path, oldest):
+                    if is_stale(path, now):
                         path.unlink(missing_ok=True)
                         swept += 1
         return swept
@@ -207,16 +206,13 @@ class FilesystemBackend:
             raise ObjectNotFound(f"there is no {key} in the repository", where=self.describe()) from error
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise RepositoryError(f"{key} is not a file", where=str(path), todo="remove what was put in its place")
+            raise ObjectUnreadable(f"{key} is not a file", where=str(path), todo="remove what was put in its place")
         return os.fdopen(descriptor, "rb")
-
-    def _temporary_name(self) -> str:
-        return f".{uuid.uuid4().hex[:16]}.{this_process().token}{_TEMPORARY}"
 
     @contextlib.contextmanager
     def _written(self, path: Path, data: Buffer) -> Iterator[Path]:
         """The data, synced, under a temporary name beside ``path``; gone afterwards unless renamed."""
-        temporary = path.parent / self._temporary_name()
+        temporary = path.parent / temporary_name()
         try:
             self._step("create", path)
             descriptor = self._create_temporary(temporary)
@@ -271,25 +267,10 @@ class FilesystemBackend:
         if not etag or current != etag:
             raise ObjectChanged(f"{key} was changed by somebody else", where=self.describe())
 
-    @contextlib.contextmanager
-    def _guard(self) -> Iterator[None]:
+    def _guard(self) -> AbstractContextManager[None]:
         """Exclude every other compare-and-swap on this directory, in all processes."""
         self._make_directory(self.root / "locks")
-        path = self.root / "locks" / ".guard"
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            deadline = time.monotonic() + _GUARD_WAIT
-            while not _try_lock(descriptor):
-                if time.monotonic() > deadline:
-                    raise RepositoryError(
-                        f"the repository's guard file stayed locked for {_GUARD_WAIT:.0f} s",
-                        where=str(path),
-                        todo="look for a stopped process that works on this repository (`fuser` names it)",
-                    )
-                time.sleep(0.005)
-            yield
-        finally:
-            os.close(descriptor)
+        return guard(self.root / "locks" / ".guard")
 
     def _note(self, folder: Path) -> None:
         with self._mutex:
@@ -299,8 +280,8 @@ class FilesystemBackend:
         return {folder, *(parent for parent in folder.parents if parent.is_relative_to(self.root))}
 
     def _sync_directory(self, folder: Path) -> None:
-        self._step("sync directory", folder)
         with explained("sync", folder):
+            self._step("sync directory", folder)
             try:
                 descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except FileNotFoundError:
@@ -309,14 +290,6 @@ class FilesystemBackend:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _write_all(descriptor: int, data: Buffer) -> None:
@@ -333,13 +306,3 @@ def _etag(data: Buffer) -> str:
 def _info(key: str, status: os.stat_result) -> ObjectInfo:
     etag = f"{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_size:x}"
     return ObjectInfo(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC), etag)
-
-
-def _is_stale(path: Path, oldest: datetime) -> bool:
-    writer = from_token(path.name.removesuffix(_TEMPORARY).rpartition(".")[2])
-    if writer is not None and certainly_dead(writer):
-        return True
-    try:
-        return datetime.fromtimestamp(path.stat().st_mtime, UTC) < oldest
-    except FileNotFoundError:
-        return False

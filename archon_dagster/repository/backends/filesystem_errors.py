@@ -8,6 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from archon_dagster.errors import RepositoryError
+from archon_dagster.repository.backends.base import ObjectUnreadable
+
+READ = "read"
+
+# what befalls one file while the disk answers
+_OF_ONE_FILE = {errno.EIO, errno.EACCES, errno.EISDIR, errno.ELOOP, errno.EBADMSG}
 
 _MEANINGS = {
     errno.ENOSPC: ("no space is left", "free space or give the repository a larger disk; no backup was harmed"),
@@ -31,4 +37,5 @@ def explained(action: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         meaning, todo = _MEANINGS.get(error.errno or 0, (error.strerror or str(error), "see the system's message"))
-        raise RepositoryError(f"could not {action} the repository: {meaning}", where=str(path), todo=todo) from error
+        kind = ObjectUnreadable if action == READ and error.errno in _OF_ONE_FILE else RepositoryError
+        raise kind(f"could not {action} the repository: {meaning}", where=str(path), todo=todo) from error

@@ -196,6 +196,25 @@ def test_the_barrier_covers_what_others_have_written(tmp_path: Path) -> None:
     assert synced == {tmp_path, tmp_path / "chunks", tmp_path / "chunks/ab"}
 
 
+def test_content_is_synced_before_it_appears_and_names_by_the_barrier(
+    backend: FilesystemBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    real = os.fsync
+
+    def watched(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    backend.put("chunks/ab/cd", b"content")
+    assert synced == [(backend.root / "chunks/ab/cd").stat().st_ino]
+    backend.barrier()
+    assert {path.stat().st_ino for path in (backend.root, backend.root / "chunks", backend.root / "chunks/ab")} <= set(
+        synced
+    )
+
+
 def test_a_disk_that_was_unmounted_is_not_written_beside(tmp_path: Path) -> None:
     backend = FilesystemBackend(tmp_path / "unmounted")
     with pytest.raises(RepositoryError, match="disappeared"):
