@@ -16,7 +16,7 @@ from archon_dagster.sandbox.vectors import config as configuration
 from archon_dagster.sandbox.vectors import files, indexes
 from archon_dagster.sandbox.vectors import shard as shards
 from archon_dagster.sandbox.vectors.body import Json
-from archon_dagster.sandbox.vectors.errors import CannotStart, InternalError, ServerError
+from archon_dagster.sandbox.vectors.errors import CannotStart, InternalError, ServerError, engine_errors
 from archon_dagster.sandbox.vectors.updates import Operation
 
 SHARD = "0"
@@ -40,7 +40,7 @@ class Collection:
         self._finish_interrupted_swap()
         problem = recovery_message or (shards.DIRTY if self.is_dirty else None)
         self.shard = shards.Shard(path / SHARD, self.config, problem=problem)
-        self.operation_id = self._last_operation()
+        self.operation_id = self.last_operation()
 
     def _finish_interrupted_swap(self) -> None:
         """An optimized shard was being moved into place when the process died."""
@@ -52,7 +52,8 @@ class Collection:
     def is_dirty(self) -> bool:
         return (self.path / INITIALIZING).exists()
 
-    def _last_operation(self) -> int:
+    def last_operation(self) -> int:
+        """The newest operation that the segments hold."""
         if self.shard.problem:
             return 0
         manifest = self.shard.read(lambda shard: shard.snapshot_manifest())
@@ -60,13 +61,14 @@ class Collection:
 
     def write(self, operation: Operation, *, wait: bool) -> Json:
         """Apply a write. It is always durable when this returns; ``wait=False`` only hides what went wrong."""
-        self.operation_id += 1
-        try:
-            self.shard.write(operation)
-        except ServerError as error:
-            if wait or isinstance(error, InternalError):
-                raise
-        return {"operation_id": self.operation_id, "status": "completed" if wait else "acknowledged"}
+        with self.shard.write_lock:
+            self.operation_id += 1
+            try:
+                self.shard.write(operation)
+            except ServerError as error:
+                if wait or isinstance(error, InternalError):
+                    raise
+            return {"operation_id": self.operation_id, "status": "completed" if wait else "acknowledged"}
 
     def create_index(self, field: str, given: Any, raw_length: int, *, wait: bool) -> Json:
         operation = Operation.create_field_index(field, indexes.parse(given, raw_length))
@@ -77,10 +79,11 @@ class Collection:
         return self._change_index(Operation.delete_field_index(field), remaining, wait=wait)
 
     def _change_index(self, operation: Operation, schema: Json, *, wait: bool) -> Json:
-        self.operation_id += 1  # the real server logs two operations for an index
-        answer = self.write(operation, wait=wait)
-        self.set_schema(schema)
-        return answer
+        with self.shard.write_lock:
+            self.operation_id += 1  # the real server logs two operations for an index
+            answer = self.write(operation, wait=wait)
+            self.set_schema(schema)
+            return answer
 
     def set_schema(self, schema: Json) -> None:
         files.write_json(self.path / "payload_index.json", {"schema": schema})
@@ -88,6 +91,8 @@ class Collection:
 
     def patch(self, body: Json, raw_length: int) -> None:
         changed = configuration.patched(self.config, body, raw_length)
+        with engine_errors():
+            configuration.for_engine(changed)  # the engine must be able to load the collection with it
         files.write_json(self.path / "config.json", changed)
         self.config = changed
         self.shard.reconfigure(changed)

@@ -93,7 +93,7 @@ def memory(call: Call) -> Answer:
         for name in _dense_names(found.config)
     ]
     return {
-        "total": component("."),
+        "total": component("*"),
         "vectors": vectors,
         "sparse_vectors": [],
         "payload": component("payload_storage"),

@@ -15,6 +15,12 @@ ServerError
  └── InternalError     500  what a damaged or dead collection answers
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+PANIC = "PanicException"
+"""What a panic of the engine becomes in Python: not an ``Exception``, and of a class that cannot be imported."""
+
 
 class ServerError(Exception):
     """An answer that is not a success."""
@@ -72,6 +78,21 @@ def collection_not_found(name: str) -> NotFound:
 
 def collection_exists(name: str) -> Conflict:
     return Conflict(f"Collection `{name}` already exists!")
+
+
+@contextmanager
+def engine_errors() -> Iterator[None]:
+    """Turn what the engine raises, plain exceptions for the most part, into the server's answers."""
+    try:
+        yield
+    except ServerError:
+        raise
+    except Exception as error:
+        raise from_engine(error) from error
+    except BaseException as error:
+        if type(error).__name__ != PANIC:
+            raise
+        raise InternalError(f"panicked: {error}") from error
 
 
 def from_engine(error: Exception) -> ServerError:

@@ -10,15 +10,12 @@ import shutil
 import subprocess
 import sys
 import threading
-from functools import partial
 from pathlib import Path
-
-from qdrant_edge import EdgeShard
 
 from archon_dagster.sandbox.vectors import files, tarball
 from archon_dagster.sandbox.vectors import shard as shards
 from archon_dagster.sandbox.vectors.collection import PREVIOUS, SHARD, Collection
-from archon_dagster.sandbox.vectors.errors import ServerError
+from archon_dagster.sandbox.vectors.errors import ServerError, engine_errors
 from archon_dagster.sandbox.vectors.registry import Registry
 from archon_dagster.sandbox.vectors.updates import Operation
 
@@ -119,7 +116,8 @@ class Optimizer:
                 copy.rename(collection.path / SHARD)
 
             shard.replace(swap)
-            shard.optimized_at = shard.writes
+            if not shard.since_copy:  # otherwise what came meanwhile may be worth another round
+                shard.optimized_at = shard.writes
             shutil.rmtree(previous, ignore_errors=True)
 
 
@@ -127,15 +125,12 @@ def _apply(copy: Path, collection: Collection, operations: list[Operation]) -> N
     """Bring the copy up to date with the writes that the live shard took meanwhile."""
     engine = shards.load(copy, collection.config)
     try:
-        for operation in operations:
-            shards.translated(partial(_update, operation), engine)
-        engine.flush()
+        with engine_errors():
+            for operation in operations:
+                engine.update(operation)
+            engine.flush()
     finally:
         engine.close()
-
-
-def _update(operation: Operation, engine: EdgeShard) -> None:
-    engine.update(operation)
 
 
 def _copy_sparse(source: Path, target: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from archon_dagster.sandbox.vectors import queries, updates
 from archon_dagster.sandbox.vectors.body import Json, mapping, required, sequence
+from archon_dagster.sandbox.vectors.errors import engine_errors
 from archon_dagster.sandbox.vectors.http import Call, Handler, RawJson
 
 Answer = Any
@@ -16,7 +17,8 @@ def writing(kind: str) -> Handler:
 
     def handler(call: Call) -> Answer:
         found = call.registry.get(call.path["name"])
-        operation = updates.KINDS[kind](call.body, found.config)
+        with engine_errors():
+            operation = updates.KINDS[kind](call.body, found.config)
         return found.write(operation, wait=call.flag("wait", default=False))
 
     return handler
@@ -24,8 +26,10 @@ def writing(kind: str) -> Handler:
 
 def write_batch(call: Call) -> Answer:
     found = call.registry.get(call.path["name"])
+    with engine_errors():
+        operations = updates.batch(call.body, found.config)
     wait = call.flag("wait", default=False)
-    return [found.write(operation, wait=wait) for operation in updates.batch(call.body, found.config)]
+    return [found.write(operation, wait=wait) for operation in operations]
 
 
 def retrieve(call: Call) -> Answer:

@@ -105,6 +105,7 @@ def _replace(target: Collection, unpacked: Path, schema: Json) -> None:
         _leave_dirty(target)
         raise InternalError(f"Failed to restore shard {target.name}:0: {problem}")
     target.set_schema(schema)
+    target.operation_id = target.last_operation()
     flag.unlink()
 
 

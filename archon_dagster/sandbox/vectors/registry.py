@@ -108,14 +108,14 @@ class Registry:
     def delete(self, name: str) -> bool:
         """Remove a collection and its aliases; its snapshots stay, as in the real server."""
         with self._lock:
-            found = self._collections.pop(self._aliases.get(name, name), None)
+            found = self._collections.pop(name, None)
             if found is None:
                 return False
             self._save_aliases({alias: target for alias, target in self._aliases.items() if target != found.name})
-        with found.shard.write_lock:
-            found.shard.kill(f"Collection `{found.name}` was deleted")
             doomed = self.temporary / f"deleted-{uuid.uuid4()}"
-            found.path.rename(doomed)
+            with found.shard.write_lock:
+                found.shard.kill(f"Collection `{found.name}` was deleted")
+                found.path.rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
         return True
 

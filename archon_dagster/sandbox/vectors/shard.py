@@ -15,7 +15,7 @@ import qdrant_edge as engine
 from archon_dagster.sandbox.vectors import config as configuration
 from archon_dagster.sandbox.vectors import damage
 from archon_dagster.sandbox.vectors.body import Json
-from archon_dagster.sandbox.vectors.errors import InternalError, ServerError, from_engine
+from archon_dagster.sandbox.vectors.errors import InternalError, ServerError, engine_errors
 
 DIRTY = "Dirty shard - shard is not fully initialized"
 EDGE_CONFIG = "edge_config.json"
@@ -76,13 +76,14 @@ class Shard:
 
     def read(self, call: Callable[[engine.EdgeShard], Answer]) -> Answer:
         """One call of the engine."""
-        with self._engine_lock:
-            return translated(call, self._alive())
+        with self._engine_lock, engine_errors():
+            return call(self._alive())
 
     def write(self, operation: Any) -> None:
         """Apply one operation; it is in the engine's log when this returns."""
         with self.write_lock, self._engine_lock:
-            translated(lambda shard: shard.update(operation), self._alive())
+            with engine_errors():
+                self._alive().update(operation)
             self.writes += 1
             self.awake = True
             if self.since_copy is not None:
@@ -121,21 +122,10 @@ class Shard:
         return bool(kilobytes > threshold)
 
 
-def translated(call: Callable[[engine.EdgeShard], Answer], shard: engine.EdgeShard) -> Answer:
-    try:
-        return call(shard)
-    except ServerError:
-        raise
-    except Exception as error:
-        raise from_engine(error) from error
-
-
 def create(path: Path, config: Json) -> None:
     """An empty shard on disk."""
-    try:
+    with engine_errors():
         engine.EdgeShard.create(str(path), configuration.for_engine(config)).close()
-    except Exception as error:
-        raise from_engine(error) from error
 
 
 def load(path: Path, config: Json) -> engine.EdgeShard:
@@ -148,13 +138,12 @@ def load(path: Path, config: Json) -> engine.EdgeShard:
         raise damage.DamagedShard(f"no segments in {path}")
     damage.check_files(path)
     (path / EDGE_CONFIG).unlink(missing_ok=True)
-    try:
+    with engine_errors():
         shard = engine.EdgeShard.load(str(path), configuration.for_engine(config))
-    except Exception as error:
-        raise from_engine(error) from error
     try:
-        damage.check_payloads(shard)
-    except Exception as error:
+        with engine_errors():
+            damage.check_payloads(shard)
+    except ServerError:
         shard.close()
-        raise from_engine(error) from error
+        raise
     return shard

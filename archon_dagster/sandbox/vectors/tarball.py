@@ -86,8 +86,13 @@ def _header(name: str, size: int) -> bytes:
 
 
 def _sparse_header(name: str, size: int, extents: list[Extent]) -> bytes:
-    """Old GNU sparse form: the first extents in the header, the others in blocks after it."""
-    extents = extents or [(size, 0)]
+    """Old GNU sparse form: the first extents in the header, the others in blocks after it.
+
+    The last extent must end where the file ends, so a hole there is an empty extent: GNU tar and the server's reader
+    insist on it, Python's does not.
+    """
+    if not extents or sum(extents[-1]) != size:
+        extents = [*extents, (size, 0)]
     raw = bytearray(_header(name, sum(length for _, length in extents)))
     header = raw[-BLOCK:]
     header[TYPE : TYPE + 1] = tarfile.GNUTYPE_SPARSE

@@ -1,0 +1,168 @@
+"""The sandbox's vector server answers what a real Qdrant 1.18.3 answered.
+
+With ``ARCHON_TEST_QDRANT_URL`` the same requests go to that server instead: a disposable one, whose collections of
+these names are deleted first.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from archon_dagster_tests.integration.vector_server import running
+from archon_dagster_tests.integration.vector_transcript import DATA, Replay, Step, differences, steps
+
+pytestmark = pytest.mark.sandbox
+
+ANOTHER_SERVER = os.environ.get("ARCHON_TEST_QDRANT_URL")
+RECORDED = steps()
+WITHOUT_KEY = steps(DATA / "v1.18.3" / "transcript-without-key.jsonl")
+ANSWERED_EARLY = ("count after: upload: no wait", "files left after: upload: no wait")
+
+LEFT_OUT = {
+    "full-storage snapshots": r"POST /snapshots\b|GET /snapshots \(full snapshots\)",
+    "shard snapshots": r"/shards/0/snapshots?\b(?!/partial)",
+    "partial snapshots": r"/shards/0/snapshot/partial",
+    "telemetry beyond its outline": r"/telemetry",
+}
+"""Routes the server does not have, with the reason's name; cluster mutations were not recorded at all."""
+
+DIFFERENT = {
+    r"\.payload_schema\.content\.points": "the engine does not count empty texts as indexed",
+    r"idle_segments": "the engine starts with one segment, the server with one for each core",
+}
+KNOWN_HITS = {"query": "[12]", "search (old)": "1", "query by id": r"\d", "query sparse": r"\d"}
+"""Hits that depend on vectors that were not recorded, or are equally near: by place. The others must be the same."""
+NEEDED_METRICS = {"collections_total", "collection_points", "collection_vectors", "collection_running_optimizations"}
+
+
+def left_out(step: Step) -> str | None:
+    shown = str(step)
+    return next((name for name, pattern in LEFT_OUT.items() if re.search(pattern, shown)), None)
+
+
+KEPT = [step for step in RECORDED if left_out(step) is None]
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, httpx.Response]]:
+    """The whole transcript, played once in order."""
+    if ANOTHER_SERVER:
+        yield _played(ANOTHER_SERVER)
+        return
+    with running(tmp_path_factory.mktemp("contract")) as server:
+        yield _played(server.url)
+
+
+def _played(url: str) -> dict[int, httpx.Response]:
+    with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+        names = {
+            step.path.split("/")[2].partition("?")[0] for step in RECORDED if step.path.startswith("/collections/")
+        }
+        for name in names - {"aliases"}:
+            client.delete(f"/collections/{name}")
+        replay = Replay(client, RECORDED)
+        return {step.number: replay.play(step) for step in KEPT}
+
+
+@pytest.mark.parametrize("step", KEPT, ids=str)
+def test_status_is_the_recorded_one(step: Step, answers: dict[int, httpx.Response]) -> None:
+    actual = answers[step.number]
+    allowed = {step.status, 200} if step.note in ANSWERED_EARLY else {step.status}
+    assert actual.status_code in allowed, actual.text[:500]
+
+
+@pytest.mark.parametrize("step", KEPT, ids=str)
+def test_body_is_the_recorded_one(step: Step, answers: dict[int, httpx.Response]) -> None:
+    actual = answers[step.number]
+    if step.note in ANSWERED_EARLY and actual.status_code == 200:
+        pytest.skip("the restore was faster than the question")
+    if not isinstance(step.answer, dict) or "__bytes__" not in step.answer:
+        assert _unexpected(step, differences(step.answer, actual.json())) == []
+    elif "__abbreviated__" in step.answer:
+        assert _beginning(json.dumps(actual.json())) == _beginning(step.answer["__abbreviated__"])
+    elif "/metrics" in step.path:
+        assert _metric_names(actual.text) <= RECORDED_METRICS
+    elif "__text__" in step.answer:
+        assert actual.text == step.answer["__text__"]
+    else:
+        assert len(actual.content) == step.answer["__bytes__"]
+
+
+def _unexpected(step: Step, found: list[str]) -> list[str]:
+    """The differences that have no name above."""
+    known = [*DIFFERENT]
+    if step.note in KNOWN_HITS:
+        known.append(rf"^\.result(\.points)?\[{KNOWN_HITS[step.note]}\]\.(id|payload)")
+    return [one for one in found if not any(re.search(pattern, one) for pattern in known)]
+
+
+def _beginning(text: str) -> str:
+    """Up to the vector, which was not recorded whole."""
+    return text.partition('"vector"')[0]
+
+
+def _metric_names(text: str) -> set[str]:
+    return set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
+
+
+RECORDED_METRICS = {
+    name for step in RECORDED if step.path == "/metrics" for name in _metric_names(step.answer["__text__"])
+}
+
+
+def test_the_metrics_that_operations_read_are_there(answers: dict[int, httpx.Response]) -> None:
+    with_data = next(step for step in KEPT if step.note == "metrics with data")
+    assert _metric_names(answers[with_data.number].text) >= NEEDED_METRICS
+
+
+@pytest.mark.parametrize("step", [step for step in KEPT if step.headers], ids=str)
+def test_headers_are_the_recorded_ones(step: Step, answers: dict[int, httpx.Response]) -> None:
+    actual = answers[step.number].headers
+    for name in ("content-type", "accept-ranges"):
+        assert actual.get(name) == step.headers.get(name)
+    if "content-range" in step.headers:
+        assert re.sub(r"\d+$", "N", actual["content-range"]) == re.sub(r"\d+$", "N", step.headers["content-range"])
+        assert actual["content-disposition"].startswith('attachment; filename="quality_vectors-')
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_what_is_left_out_was_recorded(name: str) -> None:
+    assert any(left_out(step) == name for step in RECORDED)
+
+
+@pytest.mark.skipif(bool(ANOTHER_SERVER), reason="needs a server with an API key")
+@pytest.mark.parametrize("step", WITHOUT_KEY, ids=str)
+def test_a_server_with_a_key_answers_those_without_it_as_recorded(step: Step, keyed_server: httpx.Client) -> None:
+    actual = keyed_server.get(step.path)
+    assert (actual.status_code, actual.text) == (step.status, step.answer)
+
+
+@pytest.fixture(scope="module")
+def keyed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    root: Path = tmp_path_factory.mktemp("keyed")
+    environment: dict[str, Any] = {"QDRANT__SERVICE__API_KEY": "secret", "QDRANT__SERVICE__READ_ONLY_API_KEY": "look"}
+    with running(root, environment) as server, server.http() as client:
+        yield client
+
+
+@pytest.mark.parametrize("headers", [{"api-key": "secret"}, {"authorization": "Bearer secret"}], ids=["key", "bearer"])
+def test_the_key_opens_the_server(headers: dict[str, str], keyed_server: httpx.Client) -> None:
+    assert keyed_server.get("/collections", headers=headers).status_code == 200
+
+
+def test_a_wrong_key_is_refused(keyed_server: httpx.Client) -> None:
+    assert keyed_server.get("/collections", headers={"api-key": "guess"}).status_code == 401
+
+
+def test_a_read_only_key_reads_but_takes_no_snapshot(keyed_server: httpx.Client) -> None:
+    headers = {"api-key": "look"}
+    assert keyed_server.get("/collections", headers=headers).status_code == 200
+    refused = keyed_server.post("/collections/any/snapshots", headers=headers)
+    assert refused.status_code == 403
+    assert "Global manage access is required" in refused.json()["status"]["error"]
