@@ -2,9 +2,11 @@
 
 import dagster as dg
 
-from archon_dagster.backup.defs import defs as backup
+from archon_dagster.backup import defs as backup
 from archon_dagster.resources import Operations
-from archon_dagster.restore.defs import defs as restore
-from archon_dagster.stores.defs import defs as stores
+from archon_dagster.restore import defs as restore
+from archon_dagster.stores import defs as stores
 
-defs = dg.Definitions.merge(stores, backup, restore, dg.Definitions(resources={"operations": Operations()}))
+defs = dg.Definitions.merge(
+    stores.defs, backup.defs, restore.defs, dg.Definitions(resources={"operations": Operations()})
+)

@@ -6,6 +6,7 @@ stands in Dagster's repository snapshot, in a run's config or in its event log.
 
 import threading
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import TypeVar
 
 import dagster as dg
@@ -21,8 +22,14 @@ T = TypeVar("T")
 PLATFORM_POOL = "platform"
 """The concurrency pool (limit 1) of everything that changes the platform."""
 
+NEWS: ContextVar[Callable[[str], None]] = ContextVar("NEWS")
+"""Where a run inside this process also tells its steps: the terminal of ``archon backup`` without a webserver."""
+
 EXECUTOR = dg.in_process_executor
 """Every job's executor: parallelism belongs inside an op; a process per step costs seconds and breaks cancelling."""
+
+
+def _silent(_: str) -> None: ...
 
 
 class Operations(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -48,10 +55,12 @@ class Operations(dg.ConfigurableResource):  # type: ignore[type-arg]
         :param cleanup_limit: seconds a terminated operation may take to clean up (a restore puts data back).
         """
         cancel = threading.Event()
+        tell = NEWS.get(_silent)
 
         def report(news: Step | Progress) -> None:
             if isinstance(news, Step):
                 context.log.info(_line(news))
+                tell(_line(news))
 
         def work() -> T:
             return operation(self.open(cancel, report))
@@ -59,7 +68,9 @@ class Operations(dg.ConfigurableResource):  # type: ignore[type-arg]
         try:
             return run_cancellable(work, cancel, cleanup_limit=cleanup_limit)
         except ArchonError as error:
-            raise dg.Failure(description=str(error), allow_retries=False) from error
+            raise dg.Failure(
+                description=str(error), metadata={"kind": type(error).__name__}, allow_retries=False
+            ) from error
 
 
 def _line(step: Step) -> str:

@@ -13,6 +13,7 @@ from archon_dagster.backup.checks import readable, verify_artifacts
 from archon_dagster.backup.summary import deduplicated, duration_text, size_text
 from archon_dagster.cli.operations import run_here
 from archon_dagster.cli.output import console, print_json, problems, table
+from archon_dagster.cli.progress import RunLines
 from archon_dagster.cli.submit import run_job
 from archon_dagster.context import OperationContext
 from archon_dagster.errors import ConfigurationError, DamagedBackup
@@ -74,14 +75,10 @@ def _through_dagster(
         "pause_writers": not no_pause and settings.quiesce == "pause",
         "accept_counts": accept,
     }
-    outcome = run_job(settings, "backup", {"ops": {"take_backup": {"config": config}}}, line(quiet))
+    with RunLines(problems, quiet=quiet) as lines:
+        outcome = run_job(settings, "backup", {"ops": {"take_backup": {"config": config}}}, lines)
     assert outcome.backup is not None  # the job tags its run before it ends
     return _repository(settings).resolve(outcome.backup)
-
-
-def line(quiet: bool) -> Any:
-    """Where a run's log lines go."""
-    return (lambda _: None) if quiet else (lambda text: problems.print(f"  [dim]{text}[/]", highlight=False))
 
 
 def _repository(settings: Settings) -> Repository:

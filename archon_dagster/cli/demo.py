@@ -22,6 +22,7 @@ from archon_dagster.backup.checks import counts_of
 from archon_dagster.backup.summary import deduplicated, duration_text, size_text
 from archon_dagster.cli.operations import run_here
 from archon_dagster.cli.output import console, table
+from archon_dagster.cli.progress import RunLines
 from archon_dagster.cli.submit import run_job
 from archon_dagster.context import OperationContext
 from archon_dagster.errors import ArchonError
@@ -114,7 +115,8 @@ def _tell(home: Path, tale: Tale) -> list[str]:
         tale.servers = _descriptions(settings)
         _show_servers(tale)
     with tale.chapter("3  back it up: the Dagster job 'backup'"):
-        outcome = run_job(settings, "backup", {}, _event)
+        with RunLines(console) as lines:
+            outcome = run_job(settings, "backup", {}, lines)
         tale.manifest = _manifest(settings, outcome.backup)
         _show_backup(tale.manifest)
     with tale.chapter("4  destroy it"):
@@ -123,7 +125,8 @@ def _tell(home: Path, tale: Tale) -> list[str]:
         _show_destroyed(tale)
     with tale.chapter("5  bring it back: the Dagster job 'restore'"):
         config = {"selector": tale.manifest.id, "confirm": "RESTORE"}
-        run_job(settings, "restore", {"ops": {"put_back": {"config": config}}}, _event)
+        with RunLines(console) as lines:
+            run_job(settings, "restore", {"ops": {"put_back": {"config": config}}}, lines)
         tale.after = _fingerprints(settings)
     tale.rto = _measured_rto(settings, tale.manifest)
     return _report(tale)

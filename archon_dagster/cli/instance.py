@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,10 +36,19 @@ def prepare(settings: Settings) -> Path:
     with FileLock(home / ".prepare.lock", timeout=120):
         if not (home / "dagster.yaml").exists():
             shutil.copyfile(instance_configuration(), home / "dagster.yaml")
-        with open_instance(settings) as instance:
-            instance.upgrade()
-            instance.event_log_storage.set_concurrency_slots("platform", 1)
+        made_for = home / ".prepared"
+        if not made_for.exists() or made_for.read_text() != version("dagster"):
+            _migrate(settings)
+            made_for.write_text(version("dagster"))
     return home
+
+
+def _migrate(settings: Settings) -> None:
+    """Bring the storage to this Dagster's schema and set the pool; what that prints is of no use to anybody."""
+    nowhere = io.StringIO()
+    with redirect_stdout(nowhere), redirect_stderr(nowhere), open_instance(settings) as instance:
+        instance.upgrade()
+        instance.event_log_storage.set_concurrency_slots("platform", 1)
 
 
 @contextmanager

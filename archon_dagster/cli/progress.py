@@ -6,6 +6,7 @@ import threading
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from archon_dagster.backup.summary import duration_text, size_text
@@ -63,3 +64,31 @@ class News:
             self.tasks[key] = self.progress.add_task(f"{news.store}: {news.step}", total=news.total, amount="")
         amount = size_text(news.done) if news.unit == "bytes" else f"{news.done:,} {news.unit}"
         self.progress.update(self.tasks[key], completed=news.done, total=news.total, amount=amount)
+
+
+class RunLines:
+    """Shows a run's steps: the one at work as a spinner where there is a terminal, the finished ones as lines."""
+
+    def __init__(self, console: Console, *, quiet: bool = False):
+        self.console, self.quiet = console, quiet
+        self.status = console.status("")
+
+    def __enter__(self) -> RunLines:
+        if self.console.is_terminal and not self.quiet:
+            self.status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.status.stop()
+
+    def __call__(self, line: str) -> None:
+        if self.quiet:
+            return
+        if line.endswith("…"):
+            self.status.update(f"[dim]{escape(line)}[/]")
+            return
+        step, finished, took = line.rpartition(": done in ")
+        text = f"[green]✓[/] {escape(step)} [dim]{escape(took)}[/]" if finished else f"[dim]{escape(line)}[/]"
+        self.console.print(f"  {text}", highlight=False, soft_wrap=True)

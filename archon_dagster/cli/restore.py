@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from archon_dagster.backup.summary import duration_text
-from archon_dagster.cli.backups import Direct, Json, Only, Selector, line, stores_named
+from archon_dagster.cli.backups import Direct, Json, Only, Selector, stores_named
 from archon_dagster.cli.operations import run_here
-from archon_dagster.cli.output import console, print_json, table
+from archon_dagster.cli.output import console, print_json, problems, table
+from archon_dagster.cli.progress import RunLines
 from archon_dagster.cli.submit import run_job
 from archon_dagster.errors import ConfirmationMissing, RestoreFailed
 from archon_dagster.platform.settings import load_settings
@@ -54,7 +55,8 @@ def restore(
         "only": list(stores),
         "without_safety_copy": without_safety_copy,
     }
-    outcome = run_job(settings, "restore", {"ops": {"put_back": {"config": config}}}, line(as_json))
+    with RunLines(problems, quiet=as_json) as lines:
+        outcome = run_job(settings, "restore", {"ops": {"put_back": {"config": config}}}, lines)
     if as_json:
         print_json({"backup": outcome.backup, "run": outcome.run_id, "url": outcome.url})
     else:

@@ -25,6 +25,8 @@ from archon_dagster.errors import ServiceError
 from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.settings import Settings, load_settings
 
+LOADED = """{ workspaceOrError { ... on Workspace { locationEntries {
+  locationOrLoadError { __typename ... on PythonError { message } } } } } }"""
 START_LIMIT = 90.0  # seconds the webserver may take to answer with the code location loaded
 
 
@@ -124,18 +126,21 @@ def free_port(wanted: int) -> int:
 
 
 def wait_for_webserver(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until the webserver answers and has loaded the code location."""
-    query = {"query": "{ workspaceOrError { ... on Workspace { locationEntries { loadStatus } } } }"}
+    """Wait until the webserver answers and has loaded the code location without an error."""
     deadline, last = time.monotonic() + START_LIMIT, "no answer"
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            answer = httpx.post(f"{url}/graphql", json=query, timeout=5).json()
-            entries = answer["data"]["workspaceOrError"]["locationEntries"]
-            if entries and all(entry["loadStatus"] == "LOADED" for entry in entries):
-                return
-            last = f"code locations: {entries}"
+            entries = httpx.post(f"{url}/graphql", json={"query": LOADED}, timeout=10).json()["data"][
+                "workspaceOrError"
+            ]["locationEntries"]
+            found = [entry["locationOrLoadError"] for entry in entries]
         except (httpx.HTTPError, ValueError, KeyError) as error:
-            last = f"{type(error).__name__}: {error}"
+            last, found = f"{type(error).__name__}: {error}", []
+        for one in found:
+            if one and one["__typename"] == "PythonError":
+                raise ServiceError("Dagster cannot load the code location", where=url, tried=one["message"])
+        if found and all(found):
+            return
         time.sleep(0.2)
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
     raise ServiceError("the Dagster webserver did not start", where=url, tried=f"{last}\n{tail}", todo=f"see {log}")
@@ -153,6 +158,7 @@ def _welcome(settings: Settings, url: str) -> None:
         f"  in another shell   archon status, archon backups, archon backup, archon restore latest --plan\n\n"
         "Ctrl-C stops all of it; the data stay.",
         highlight=False,
+        soft_wrap=True,
     )
 
 

@@ -38,7 +38,8 @@ query($run: ID!, $after: String) {
   runOrError(runId: $run) { ... on Run { status tags { key value } } }
   logsForRun(runId: $run, afterCursor: $after) {
     ... on EventConnection { cursor hasMore events { __typename ... on MessageEvent { message level }
-      ... on ExecutionStepFailureEvent { error { message } }
+      ... on ExecutionStepFailureEvent { error { message } failureMetadata {
+        description metadataEntries { label ... on TextMetadataEntry { text } } } }
       ... on RunFailureEvent { error { message } } } }
   }
 }"""
@@ -48,12 +49,13 @@ mutation($run: String!) { terminateRun(runId: $run) { __typename } }"""
 
 @dataclass(frozen=True)
 class Run:
-    """A run that has ended: its id, status, tags and, where it failed, why."""
+    """A run that has ended: its id, status, tags and, where it failed, why and with which kind of error."""
 
     id: str
     status: str
     tags: dict[str, str]
     error: str = ""
+    kind: str = ""
 
 
 def running_webserver(settings: Settings) -> str | None:
@@ -111,19 +113,28 @@ def submit(url: str, job: str, config: dict[str, Any], *, on_line: Callable[[str
 
 def _follow(url: str, run_id: str, on_line: Callable[[str], None], deadline: float) -> Run:
     cursor: str | None = None
-    error = ""
+    error = kind = ""
     while time.monotonic() < deadline:
         answer = _ask(url, FOLLOW, {"run": run_id, "after": cursor})
         log, run = answer["logsForRun"], answer["runOrError"]
         cursor = log["cursor"]
         for event in log["events"]:
-            error = (event.get("error") or {}).get("message") or error
             if event["__typename"] == "LogMessageEvent":
                 on_line(event["message"])
+            reason, its_kind = _failure(event)
+            error, kind = error or reason, kind or its_kind
         if run["status"] in ENDED and not log["hasMore"]:
-            return Run(run_id, run["status"], {tag["key"]: tag["value"] for tag in run["tags"]}, error)
+            tags = {tag["key"]: tag["value"] for tag in run["tags"]}
+            return Run(run_id, run["status"], tags, error, kind)
         time.sleep(POLL)
     raise ArchonError("the run has not ended in time", where=f"{url}/runs/{run_id}", todo="follow it in the UI")
+
+
+def _failure(event: dict[str, Any]) -> tuple[str, str]:
+    """What an event says went wrong, and the kind of error; empty for any other event."""
+    said = event.get("failureMetadata") or {}
+    kind = next((entry["text"] for entry in said.get("metadataEntries") or [] if entry["label"] == "kind"), "")
+    return said.get("description") or (event.get("error") or {}).get("message") or "", kind
 
 
 def _ask(url: str, query: str, variables: dict[str, Any]) -> dict[str, Any]:

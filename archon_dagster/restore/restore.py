@@ -200,7 +200,7 @@ class _Restore:
         failed_step = self.step_name
         self.context.cancel.clear()  # the way back must not be stopped by what stopped the way forth
         not_back = self._roll_back()
-        self._start_again()
+        self._start_again(wait=False)  # the platform is what it was; it may have been unwell
         if not self.journal.touched:
             self.file.end()
             return
@@ -250,7 +250,7 @@ class _Restore:
         except ArchonError as error:
             failed.append(str(error))
 
-    def _start_again(self) -> None:
+    def _start_again(self, *, wait: bool = True) -> None:
         """Start by phases what the restore stopped, and wait for health; failures are reported, not raised."""
         recreate = "configuration" in self.journal.touched
         with self._step("start", ", ".join(self.journal.stopped)):
@@ -258,7 +258,8 @@ class _Restore:
                 names = [service.name for service in phase]
                 try:
                     (self.context.runtime.recreate if recreate else self.context.runtime.up)(*names)
-                    wait_until_ready(names, self.context.settings, self.context.runtime)
+                    if wait:
+                        wait_until_ready(names, self.context.settings, self.context.runtime)
                 except ArchonError as error:
                     self.result.unhealthy |= dict.fromkeys(names, str(error))
 
