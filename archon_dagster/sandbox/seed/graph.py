@@ -5,10 +5,11 @@ The statements are those that both Memgraph and the sandbox's server take.
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
 from archon_dagster.errors import StoreError
 from archon_dagster.platform.settings import Settings
@@ -23,29 +24,61 @@ _INDEXES = (
     *((label, "entity_id") for label in ("File", "Directory", "PROJECT", "Page")),
 )
 
+_MARK = "MATCH (p:PROJECT) WHERE p.project_name = $project SET p.content_digest = $mark"
+_MARKED = "MATCH (p:PROJECT) WHERE p.project_name = $project RETURN p.content_digest AS mark"
+_COUNTS: tuple[LiteralString, LiteralString] = (
+    "MATCH (n) WHERE n.project_name = $project RETURN count(n) AS count",
+    "MATCH (n)-[r]->() WHERE n.project_name = $project RETURN count(r) AS count",
+)
+
 
 def write_graph(
-    settings: Settings, project: str, nodes: dict[str, list[Row]], links: Iterable[Link], tell: Callable[[int], None]
+    settings: Settings, project: str, nodes: dict[str, list[Row]], links: Sequence[Link], tell: Callable[[int], None]
 ) -> tuple[int, int]:
-    """Replace the project's part of the graph; returns the numbers of nodes and relationships written.
+    """Make the project's part of the graph be this; returns its numbers of nodes and relationships.
+
+    What is there already is left alone: deleting is so slow on the sandbox's server that seeding again would take
+    minutes.
 
     :param tell: called with the number of objects written so far.
     """
     from neo4j import GraphDatabase
     from neo4j.exceptions import DriverError, Neo4jError
 
+    wanted = (sum(map(len, nodes.values())), len(links))
     auth = (settings.memgraph_user, settings.memgraph_password.get_secret_value())
     try:
         with (
             GraphDatabase.driver(settings.memgraph_uri, auth=auth, connection_timeout=10.0) as driver,
             driver.session(database=settings.memgraph_database) as session,
         ):
-            _create_indexes(session)
-            _forget(session, project, nodes)
-            written = _write_nodes(session, nodes, tell)
-            return written, _write_links(session, links, lambda done: tell(written + done))
+            mark = _digest(nodes, links)
+            if _present(session, project) != (mark, *wanted):
+                _create_indexes(session)
+                _forget(session, project, nodes)
+                _write_nodes(session, nodes, tell)
+                _write_links(session, links, lambda done: tell(wanted[0] + done))
+                _run(session, _MARK, project=project, mark=mark)  # last: it says that all of it is there
     except (DriverError, Neo4jError) as error:
         raise StoreError(f"the sample graph was not written: {error}", where=settings.memgraph_uri) from error
+    return wanted
+
+
+def _digest(nodes: dict[str, list[Row]], links: Iterable[Link]) -> str:
+    """A digest of everything that is to be written; rows and links always come in the same order."""
+    digest = hashlib.sha256(repr(nodes).encode())
+    for link in links:
+        digest.update(repr(link).encode())
+    return digest.hexdigest()
+
+
+def _present(session: Session, project: str) -> tuple[str, int, int] | None:
+    """The mark of a complete earlier seeding and what is there of it now; ``None`` where there was none."""
+    mark = session.run(_MARKED, project=project).single()
+    if mark is None or mark["mark"] is None:
+        return None
+    counts = [session.run(query, project=project).single(strict=True)["count"] for query in _COUNTS]
+    return str(mark["mark"]), *counts
 
 
 def _create_indexes(session: Session) -> None:
@@ -68,7 +101,7 @@ def _write_nodes(session: Session, nodes: dict[str, list[Row]], tell: Callable[[
     written = 0
     for label, rows in nodes.items():
         for batch in _batches(rows):
-            _run(session, f"UNWIND $rows AS row CREATE (n:{label}) SET n = row", rows=batch)
+            _run(session, f"UNWIND $rows AS row CREATE (:{label} {_literal(rows[0])})", rows=batch)
             written += len(batch)
             tell(written)
     return written
@@ -77,19 +110,25 @@ def _write_nodes(session: Session, nodes: dict[str, list[Row]], tell: Callable[[
 def _write_links(session: Session, links: Iterable[Link], tell: Callable[[int], None]) -> int:
     grouped: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for link in links:
-        row = {"a": link.source[1], "b": link.target[1], "p": link.properties}
+        row = {"source": link.source[1], "target": link.target[1], **link.properties}
         grouped[link.kind, link.source[0], link.target[0]].append(row)
     written = 0
     for (kind, source, target), rows in grouped.items():
         statement = (
-            f"UNWIND $rows AS row MATCH (a:{source}) WHERE a.entity_id = row.a "
-            f"MATCH (b:{target}) WHERE b.entity_id = row.b CREATE (a)-[r:{kind}]->(b) SET r = row.p"
+            f"UNWIND $rows AS row MATCH (a:{source} {{entity_id: row.source}}) "
+            f"MATCH (b:{target} {{entity_id: row.target}}) "
+            f"CREATE (a)-[:{kind} {_literal(rows[0], without=('source', 'target'))}]->(b)"
         )
         for batch in _batches(rows):
             _run(session, statement, rows=batch)
             written += len(batch)
             tell(written)
     return written
+
+
+def _literal(row: Row, without: tuple[str, ...] = ()) -> str:
+    """The properties of a row as a map in the statement: several times faster than ``SET n = row`` on this server."""
+    return "{" + ", ".join(f"{name}: row.{name}" for name in row if name not in without) + "}"
 
 
 def _batches(rows: list[Row]) -> Iterator[list[Row]]:

@@ -67,7 +67,7 @@ def seed(
     files = _read(folder, limit)
     tell("files", len(files))
     project = folder.name
-    nodes, links = graph_rows.nodes(project, files), graph_rows.links(project, files)
+    nodes, links = graph_rows.nodes(project, files), list(graph_rows.links(project, files))
     written, related = write_graph(settings, project, nodes, links, lambda done: tell("graph", done))
     collections = {
         "archon_vectors": points.documents(project, files, max_points),

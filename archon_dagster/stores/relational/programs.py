@@ -6,10 +6,11 @@ so that the same data give the same bytes whatever a server's time zone is.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Protocol
 
 from archon_dagster.errors import ServiceError
 from archon_dagster.platform.runtime.process_exec import ProcessExec
-from archon_dagster.platform.runtime.protocol import Exec, Runtime
+from archon_dagster.platform.runtime.protocol import Exec
 from archon_dagster.stores.relational.dsn import environment_of
 
 SERVICE = "postgres"
@@ -40,13 +41,19 @@ class Programs(Protocol):
         ...
 
 
+class Executes(Protocol):
+    """What is needed of a :class:`~archon_dagster.platform.runtime.protocol.Runtime`."""
+
+    def exec(self, service: str, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> Exec: ...
+
+
 class ServicePrograms:
     """The programs of the platform's own PostgreSQL service.
 
     :param environment: credentials, as ``PG*`` variables.
     """
 
-    def __init__(self, runtime: Runtime, environment: Mapping[str, str]):
+    def __init__(self, runtime: Executes, environment: Mapping[str, str]):
         self._runtime, self._environment = runtime, dict(environment)
 
     @property
@@ -99,8 +106,6 @@ class LocalPrograms:
 
 def _without_postgres() -> dict[str, str]:
     """The environment, without variables that would silently lead the programs to another server."""
-    import os
-
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
 
 
