@@ -3,11 +3,13 @@
 An interrupt (Ctrl-C, a run terminated in the UI) reaches only the main thread, and only between two bytecodes: a main
 thread that waits inside a library does not see it. So the work runs in a thread of its own while the main thread
 waits in short steps; on an interrupt it sets the cancel event, waits for the clean-up, and lets the interrupt go on.
+An impatient second interrupt does not end the clean-up: half a clean-up is worse than none.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -37,8 +39,17 @@ def run_cancellable(work: Callable[[], T], cancel: threading.Event, *, cleanup_l
             thread.join(POLL)
     except BaseException:
         cancel.set()
-        thread.join(cleanup_limit)
+        _wait_for(thread, cleanup_limit)
         raise
     if errors:
         raise errors[0]
     return results[0]
+
+
+def _wait_for(thread: threading.Thread, limit: float) -> None:
+    deadline = time.monotonic() + limit
+    while thread.is_alive() and time.monotonic() < deadline:
+        try:
+            thread.join(POLL)
+        except BaseException:  # noqa: BLE001, S112 - the first interrupt is raised when the clean-up is done
+            continue

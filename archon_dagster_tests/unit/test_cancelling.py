@@ -1,0 +1,34 @@
+"""An interrupt is seen at once, cleans up, and a second one does not spoil it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from archon_dagster.cancelling import run_cancellable
+
+
+def test_a_result_and_an_error_come_through() -> None:
+    cancel = threading.Event()
+    assert run_cancellable(lambda: 7, cancel, cleanup_limit=1) == 7
+    with pytest.raises(ZeroDivisionError):
+        run_cancellable(lambda: 1 // 0, cancel, cleanup_limit=1)
+
+
+@pytest.mark.parametrize("interrupts", [1, 3])
+def test_an_interrupt_waits_for_the_clean_up(interrupts: int) -> None:
+    cancel, cleaned = threading.Event(), threading.Event()
+
+    def work() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert cancel.wait(10)
+        for _ in range(interrupts - 1):
+            os.kill(os.getpid(), signal.SIGINT)
+        cleaned.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        run_cancellable(work, cancel, cleanup_limit=10)
+    assert cleaned.is_set()
