@@ -33,8 +33,8 @@ def run_cancellable(work: Callable[[], T], cancel: threading.Event, *, cleanup_l
             errors.append(error)
 
     thread = threading.Thread(target=run, name="operation", daemon=True)
-    thread.start()
     try:
+        thread.start()
         while thread.is_alive():
             thread.join(POLL)
     except BaseException:

@@ -74,7 +74,7 @@ class Client:
     def count(self, collection: str) -> int:
         """The exact number of points."""
         target = path("collections", collection, "points", "count")
-        return int(self._post(target, {"exact": True}, patience=120.0)["count"])
+        return int(self._ask(target, {"exact": True}, patience=120.0)["count"])
 
     def disk_bytes(self, collection: str) -> int | None:
         """Bytes on disk, where the server tells (1.18 and later)."""
@@ -87,22 +87,22 @@ class Client:
     ) -> tuple[list[dict[str, Any]], Any]:
         """One page of points in id order, and where the next one begins (``None``: there is none)."""
         body = {"limit": page, "with_payload": content, "with_vector": content, "offset": offset}
-        answer = self._post(path("collections", collection, "points", "scroll"), body, patience=120.0)
+        answer = self._ask(path("collections", collection, "points", "scroll"), body, patience=120.0)
         return answer["points"], answer.get("next_page_offset")
 
     def retrieve(self, collection: str, ids: Sequence[Any]) -> list[dict[str, Any]]:
         """The points with these ids, with vectors and payload, in the server's order."""
         body = {"ids": list(ids), "with_payload": True, "with_vector": True}
-        return list(self._post(path("collections", collection, "points"), body, patience=120.0))
+        return list(self._ask(path("collections", collection, "points"), body, patience=120.0))
 
     def search(self, collection: str, vector: Any, using: str, limit: int) -> list[dict[str, Any]]:
         """An exact search without payloads, best hit first."""
         common = {"limit": limit, "params": {"exact": True}, "with_payload": False}
         if self.version.has_query:
             body = {"query": vector} | ({"using": using} if using else {}) | common
-            return list(self._post(path("collections", collection, "points", "query"), body)["points"])
+            return list(self._ask(path("collections", collection, "points", "query"), body)["points"])
         named: Any = {"name": using, "vector": vector} if using else vector
-        return list(self._post(path("collections", collection, "points", "search"), {"vector": named} | common))
+        return list(self._ask(path("collections", collection, "points", "search"), {"vector": named} | common))
 
     def aliases(self) -> dict[str, str]:
         """Alias -> collection, of the whole server."""
@@ -114,7 +114,7 @@ class Client:
         for alias, collection in (create or {}).items():
             actions.append({"create_alias": {"alias_name": alias, "collection_name": collection}})
         if actions:
-            self._post(path("collections", "aliases"), {"actions": actions})
+            self._http.request("POST", path("collections", "aliases"), body={"actions": actions}, check=self._check)
 
     def create_collection(self, collection: str, config: Mapping[str, Any]) -> None:
         self._http.request("PUT", path("collections", collection), body=config, patience=60.0, check=self._check)
@@ -183,10 +183,10 @@ class Client:
         )
 
     def _get(self, target: str) -> Any:
-        return self._http.request("GET", target, check=self._check)
+        return self._http.request("GET", target, reads=True, check=self._check)
 
-    def _post(self, target: str, body: Any, patience: float = 30.0) -> Any:
-        return self._http.request("POST", target, body=body, patience=patience, check=self._check)
+    def _ask(self, target: str, body: Any, patience: float = 30.0) -> Any:
+        return self._http.request("POST", target, body=body, patience=patience, reads=True, check=self._check)
 
 
 def _snapshot(collection: str, entry: Mapping[str, Any]) -> ServerSnapshot:

@@ -21,6 +21,7 @@ from queue import Empty, Queue
 from typing import Any
 
 from archon_dagster.repository.manifest import Part
+from archon_dagster.stores.vectors.offline import COMPLETE
 from archon_dagster.stores.vectors.snapshot import Contents, DamagedSnapshot, unpack
 from archon_dagster.stores.vectors.version import Version
 
@@ -76,8 +77,10 @@ def read(
     directory = scratch / f"{snapshot.name}.unpacked"
     try:
         unpack(snapshot, directory, check)
-        shards = [str(directory / shard) for shard in contents.shards]
-        return _judge(_run(shards, check, on_read), snapshot.name, version)
+        arguments = [str(directory / shard) for shard in contents.shards]
+        if "size" in (contents.config.get("params", {}).get("vectors") or {}):
+            arguments.append(COMPLETE)
+        return _judge(_run(arguments, check, on_read), snapshot.name, version)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -104,9 +107,9 @@ def _range() -> str:
     return f"Qdrant {first} to {last}"
 
 
-def _run(shards: list[str], check: Callable[[], None], on_read: Callable[[int], None]) -> dict[str, Any]:
+def _run(arguments: list[str], check: Callable[[], None], on_read: Callable[[int], None]) -> dict[str, Any]:
     """The last line of the engine's process; killed when ``check`` raises or it falls silent."""
-    command = [sys.executable, "-m", "archon_dagster.stores.vectors.offline", *shards]
+    command = [sys.executable, "-m", "archon_dagster.stores.vectors.offline", *arguments]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     lines: Queue[bytes | None] = Queue()
     errors: list[bytes] = []

@@ -27,7 +27,6 @@ from archon_dagster.stores.vectors.download import Copied
 from archon_dagster.stores.vectors.ledger import Ledger
 
 LIVE_WHOLE = 20_000  # points read whole while the writers wait; beyond it the sample
-_NO_FINGERPRINT = "none: "
 
 
 @dataclass(frozen=True)
@@ -108,6 +107,7 @@ def _require_space(client: Client, before: state.State, options: Options) -> Non
     free = options.free_space()
     if free is None:
         return
+    # what the server tells counts the holes of its files, which a snapshot leaves out: room for the copy it makes too
     need = sum(client.disk_bytes(name) or 0 for name in before.alive)
     if need > free:
         raise StoreError(
@@ -186,7 +186,10 @@ def _describe(
 
 def _points(client: Client, work: Work, captured: Captured, name: str, copied: Copied) -> tuple[Part, str]:
     """The digest of the artifact's points, and how it was come by."""
-    read_live = captured.live.parts[f"{name}/points"] if captured.live is not None else None
+    moved = any(line.startswith(f"{name}/") for line in captured.moved)
+    if captured.live is not None and not moved:
+        return captured.live.parts[f"{name}/points"], "live: the same before and after the snapshot was made"
+    why = "the engine is not installed, or the scratch directory is too small to unpack the snapshot"
     report = _throttled(work, "fingerprint", "points")
     if copied.file is not None:
         try:
@@ -197,13 +200,9 @@ def _points(client: Client, work: Work, captured: Captured, name: str, copied: C
             return reading.points, "artifact"
         except engine.NotVerifiableHere as error:
             why = str(error)
-    else:
-        why = "the engine is not installed or the scratch directory is too small to unpack the snapshot"
-    if read_live is not None and not any(line.startswith(f"{name}/") for line in captured.moved):
-        return read_live, f"live, the same before and after the snapshot ({why})"
-    if read_live is not None:
-        why = f"the collection was written to while it was captured ({why})"
-    return Part.unread(captured.state.alive[name].count), f"{_NO_FINGERPRINT}{why}"
+    if moved:
+        why = f"the collection was written to while it was captured, and {why}"
+    return Part.unread(captured.state.alive[name].count), f"none: {why}"
 
 
 def _configuration_artifact(

@@ -30,6 +30,7 @@ def points_part(
             _add(digest, point)
             if digest.count % 64 == 0:
                 on_read(digest.count)
+        on_read(digest.count)
         return digest.part(), True
     for batch in _batches(client, collection, page_size(config), on_read):
         for point in client.retrieve(collection, batch):

@@ -72,21 +72,30 @@ class Transport:
         params: Mapping[str, str] | None = None,
         patience: float = ANSWER,
         grace: float = 0.0,
+        reads: bool = False,
         check: Check = waiting.never,
     ) -> Any:
         """The ``result`` of an answer (or the whole of it where there is none).
 
         :param patience: seconds to wait for the answer.
         :param grace: see :func:`waiting.call`.
+        :param reads: it changes nothing, so it may be sent twice.
         :raises StoreUnavailable: there is no answer. :raises Refused: the answer is an error.
         """
         timeout = httpx.Timeout(patience, connect=CONNECT)
+
+        def ask() -> httpx.Response:
+            return self._client.request(method, target, json=body, params=params, timeout=timeout)
+
+        def ask_again() -> httpx.Response:
+            """A kept connection may be closed by the server in the moment it is used again."""
+            try:
+                return ask()
+            except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+                return ask()
+
         with self._explained(method, target, patience):
-            answer = waiting.call(
-                lambda: self._client.request(method, target, json=body, params=params, timeout=timeout),
-                check,
-                grace=grace,
-            )
+            answer = waiting.call(ask_again if reads else ask, check, grace=grace)
         return self._result(method, target, answer)
 
     def download(self, target: str, offset: int, check: Check) -> Iterator[bytes]:
