@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +55,12 @@ class OperationContext:
             raise Cancelled("cancelled on request", todo="start it again; nothing has to be repaired")
 
     @contextmanager
-    def work(self, cancel: threading.Event | None = None, captured: Callable[[], None] | None = None) -> Iterator[Work]:
+    def work(
+        self,
+        cancel: threading.Event | None = None,
+        captured: Callable[[], None] | None = None,
+        verified: Iterable[str] = (),
+    ) -> Iterator[Work]:
         """What a store needs, with a scratch directory of its own that is removed afterwards."""
         parent = self.settings.home / "scratch"
         parent.mkdir(parents=True, exist_ok=True)
@@ -66,6 +71,7 @@ class OperationContext:
                 cancel=cancel or self.cancel,
                 report=self.report,
                 captured=captured or (lambda: None),
+                verified=frozenset(verified),
             )
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

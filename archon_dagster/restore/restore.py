@@ -136,6 +136,8 @@ class _Restore:
     def _change(self) -> None:
         with self._step("start the stores"):
             self._start_stores()
+        with self._step("compare versions"):
+            self._preflight()
         with self._step("stop the writers"):
             self._stop_writers()
         with self._step("safety backup"):
@@ -145,6 +147,12 @@ class _Restore:
                 self._restore_store(name, self.manifest)
         with self._step("compare fingerprints"):
             self._compare(self.manifest, self.names)
+
+    def _preflight(self) -> None:
+        source = self.context.repository.source(self.manifest)
+        for name in self.names:
+            with self.context.work() as work:
+                self.context.stores[name].preflight(source, work)
 
     def _start_stores(self) -> None:
         """The stores' own services must run to be restored, whatever state the platform is in."""
@@ -177,7 +185,8 @@ class _Restore:
 
     def _restore_store(self, name: StoreName, manifest: Manifest) -> None:
         self.journal = self.file.update(self.journal, touched=tuple(dict.fromkeys((*self.journal.touched, name))))
-        with self.context.work() as work:
+        verified = (artifact.name for artifact in manifest.of_store(name))  # by _verify, or by the safety's checks
+        with self.context.work(verified=verified) as work:
             self.context.stores[name].restore(self.context.repository.source(manifest), work)
 
     def _compare(self, manifest: Manifest, names: tuple[StoreName, ...]) -> None:

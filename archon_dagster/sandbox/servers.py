@@ -58,7 +58,7 @@ def _memgraph(layout: Layout, environment: Mapping[str, str], port: int) -> Proc
     data, own = layout.data("graph"), layout.services / "memgraph"
     if env.REAL_MEMGRAPH not in environment:
         (http,) = _spare(environment, 1)
-        return graph.embedded(data / "embedded", own, port, http, environment["MEMGRAPH_PASSWORD"])
+        return graph.embedded(data / "embedded", own, port, http, environment[env.GRAPH_PASSWORD])
     monitoring, metrics = _spare(environment, 2)
     command = shlex.split(environment[env.REAL_MEMGRAPH])
     return graph.memgraph(command, data / "server", own, port, (monitoring, metrics))

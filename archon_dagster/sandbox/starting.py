@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from archon_dagster.errors import Cancelled, ServiceError
@@ -16,8 +16,8 @@ from archon_dagster.platform.runtime.process_spec import write_spec
 from archon_dagster.platform.runtime.processes import ProcessesRuntime
 from archon_dagster.platform.services import BY_NAME, phases
 from archon_dagster.platform.settings import Settings
+from archon_dagster.sandbox import claims, listening, ownership, servers
 from archon_dagster.sandbox import environment as env
-from archon_dagster.sandbox import listening, ownership, servers
 from archon_dagster.sandbox.layout import Layout, layout_of
 
 OnEvent = Callable[[str], None]
@@ -29,15 +29,19 @@ _AT_WORK = ("running", "paused")
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A sandbox that is up.
-
-    :param environment: the variables of its platform, as in ``env_file``; secrets among them.
-    """
+    """A sandbox that is up. What it tells is looked up each time: a server may have moved to another port since."""
 
     home: Path
-    env_file: Path
-    services: tuple[str, ...]
-    environment: dict[str, str] = field(repr=False)
+
+    @property
+    def env_file(self) -> Path:
+        return layout_of(self.home).env_file
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of its platform, as in ``env_file``; secrets among them."""
+        known = env.read(layout_of(self.home))
+        return {key: value for key, value in known.items() if key != env.GRAPH_PASSWORD}
 
     @property
     def settings(self) -> Settings:
@@ -47,6 +51,10 @@ class Sandbox:
     @property
     def runtime(self) -> ProcessesRuntime:
         return ProcessesRuntime(layout_of(self.home).services)
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        return self.runtime.services()
 
 
 class Start:
@@ -60,7 +68,10 @@ class Start:
         real = {name: source.get(name, "") for name in (env.REAL_QDRANT, env.REAL_MEMGRAPH)}
         self.running = [one.service for one in self._runtime.status() if one.state in _AT_WORK]
         self.services = servers.available({key: value for key, value in real.items() if value})
-        self._environment = env.plan(known, self.services, self.running, real)
+        with claims.choosing():
+            avoid = claims.of_others(layout)
+            self._environment = env.plan(known, self.services, self.running, real, avoid)
+            claims.note(layout, env.taken(self._environment))
         self._started: list[str] = []
         self._changing = threading.Lock()
         self._given_up = threading.Event()
@@ -77,8 +88,7 @@ class Start:
                 except BaseException:
                     self._given_up.set()  # nobody waits for the others of a start that has failed
                     raise
-        services = self._runtime.services()
-        return Sandbox(self._layout.home, self._layout.env_file, services, dict(self._environment))
+        return Sandbox(self._layout.home)
 
     def _check(self) -> None:
         if self._given_up.is_set():
@@ -90,6 +100,7 @@ class Start:
             self._runtime.stop(*self._started)
         if not any(one.state in _AT_WORK for one in self._runtime.status()):
             ownership.release(self._layout)
+            claims.withdraw(self._layout)
 
     def _bring_up(self, name: str) -> None:
         if name not in self.running:
@@ -116,8 +127,9 @@ class Start:
         )
 
     def _move(self, name: str) -> None:
-        with self._changing:
-            self._environment |= env.new_port(self._environment, name)
+        with self._changing, claims.choosing():
+            self._environment |= env.new_port(self._environment, name, claims.of_others(self._layout))
+            claims.note(self._layout, env.taken(self._environment))
             env.write(self._layout, self._environment)
 
     def _settings(self) -> Settings:

@@ -8,6 +8,7 @@ live. Everything streams: no verb holds a whole artifact in memory.
 ``fingerprint`` order-independent digest of the live content
 ``export``      write the store's artifacts; each carries the fingerprint of what was captured
 ``verify``      check artifacts without the server that made them
+``preflight``   raise where these artifacts cannot go onto this server (versions, room); changes nothing
 ``restore``     make the live store be what the artifacts say; anything else in it is gone afterwards
 ==============  =============================================================================================
 """
@@ -64,6 +65,8 @@ class Work:
     :param captured: an export calls it once, as soon as no later write can enter its artifacts: the writers, which
         are paused until then, go on when every store has called it (or has returned).
     :param deadline: seconds any single wait on a server may take.
+    :param verified: names of artifacts that :meth:`Store.verify` has read in this very run: a restore need not let an
+        engine read them a second time (their digests are checked whenever they are read).
     """
 
     scratch: Path
@@ -71,6 +74,7 @@ class Work:
     report: Callable[[Progress], None] = _silent
     captured: Callable[[], None] = _nothing
     deadline: float = 600.0
+    verified: frozenset[str] = frozenset()
 
     def check(self) -> None:
         """Raise :class:`Cancelled` when the run was asked to stop."""
@@ -185,4 +189,5 @@ class Store(Protocol):
     def fingerprint(self, work: Work) -> Fingerprint: ...
     def export(self, sink: Sink, work: Work) -> None: ...
     def verify(self, source: Source, work: Work) -> Iterable[Verdict]: ...
+    def preflight(self, source: Source, work: Work) -> None: ...
     def restore(self, source: Source, work: Work) -> None: ...

@@ -29,9 +29,9 @@ CATALOGUE = {name: dataclasses.replace(service, stop_grace=GRACE) for name, serv
 
 SLEEPER = "import time; print('awake', flush=True); time.sleep(600)"
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
-POLITE = (
-    "import signal, sys, time\n"
-    "signal.signal(signal.SIGTERM, lambda *_: (print('bye', flush=True), sys.exit(3)))\n"
+POLITE = (  # os.write: a signal may come while print is still at work, and print is not reentrant
+    "import os, signal, sys, time\n"
+    "signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'bye\\n'), sys.exit(3)))\n"
     "print('awake', flush=True)\n"
     "time.sleep(600)"
 )
@@ -276,6 +276,17 @@ def test_pausing_what_does_not_run_says_so(runtime: ProcessesRuntime, service: M
         runtime.pause("qdrant")
 
 
+def test_a_service_that_died_does_not_keep_the_others_paused(runtime: ProcessesRuntime, service: Make) -> None:
+    for name in ("qdrant", "archon-search"):  # of different phases
+        service(name, SLEEPER)
+    runtime.up()
+    runtime.pause()
+    runtime.kill("qdrant")
+    with pytest.raises(ServiceError, match="qdrant is exited"):
+        runtime.unpause()
+    assert one(runtime, "archon-search").state == "running"
+
+
 def test_restart_keeps_the_environment_and_recreate_reads_it_again(
     runtime: ProcessesRuntime, service: Make, tmp_path: Path
 ) -> None:
@@ -310,6 +321,32 @@ def test_down_forgets_the_instance_and_keeps_the_log(runtime: ProcessesRuntime, 
     runtime.down()
     assert one(runtime).state == "absent"
     assert said(runtime, "awake")
+
+
+def test_who_comes_after_a_removal_finds_nothing_to_start(
+    services: Path, runtime: ProcessesRuntime, service: Make
+) -> None:
+    directory = service("qdrant", DEAF)
+    runtime.up()
+    eventually(lambda: said(runtime, "deaf"))
+    late: list[Exception] = []
+
+    def restart() -> None:
+        try:
+            ProcessesRuntime(services, CATALOGUE).restart("qdrant")
+        except (ConfigurationError, ServiceError) as error:
+            late.append(error)
+
+    remover = threading.Thread(target=runtime.remove)
+    remover.start()
+    restarter = threading.Thread(target=restart)  # of an operation that does not know that the end has come
+    restarter.start()
+    remover.join()
+    restarter.join()
+    assert not (directory / "spec.json").exists()
+    if not late:  # it was first, and what it had started is gone with the rest
+        assert runtime.services() == ()
+    assert [p for p in psutil.process_iter(["cmdline"]) if DEAF in (p.info["cmdline"] or [])] == []
 
 
 def test_a_missing_program_is_named(runtime: ProcessesRuntime, services: Path, tmp_path: Path) -> None:

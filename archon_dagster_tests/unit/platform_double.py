@@ -65,6 +65,9 @@ class FolderStore:
             state: Literal["verified", "damaged"] = "verified" if found == artifact.fingerprint else "damaged"
             yield Verdict(artifact.name, state, "read", artifact.counts)
 
+    def preflight(self, source: Source, work: Work) -> None:
+        self.fault("preflight")
+
     def restore(self, source: Source, work: Work) -> None:
         for artifact in source.artifacts(self.name):
             with source.open(artifact) as stream:

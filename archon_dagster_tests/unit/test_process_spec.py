@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from archon_dagster.errors import ConfigurationError
-from archon_dagster.platform.runtime.process_spec import ProcessSpec, read_spec, write_spec
+from archon_dagster.platform.runtime.process_spec import ProcessSpec, read_spec, write_private, write_spec
 
 
 def test_a_specification_survives_its_file(tmp_path: Path) -> None:
@@ -69,3 +70,11 @@ def test_the_callers_server_settings_do_not_leak_into_a_service(
 def test_the_services_programs_come_first_on_the_path(tmp_path: Path) -> None:
     environment = ProcessSpec(command=["a"], cwd=tmp_path, path=[tmp_path / "bin"]).environment()
     assert environment["PATH"].startswith(f"{tmp_path / 'bin'}:")
+
+
+def test_a_private_file_can_be_replaced_by_several_at_once(tmp_path: Path) -> None:
+    texts = [str(number) * 1000 for number in range(10)]
+    with ThreadPoolExecutor(max_workers=10) as pool:
+        list(pool.map(lambda text: [write_private(tmp_path / "file", text) for _ in range(50)], texts))
+    assert (tmp_path / "file").read_text() in texts
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from archon_dagster.backup.backup import BackupRequest, take_backup
-from archon_dagster.errors import BackupNotFound, Cancelled, ConfirmationMissing, DamagedBackup, RestoreFailed
+from archon_dagster.errors import (
+    BackupNotFound,
+    Cancelled,
+    ConfirmationMissing,
+    DamagedBackup,
+    RestoreFailed,
+    StoreUnavailable,
+)
 from archon_dagster.repository.manifest import Manifest
 from archon_dagster.restore.journal import JournalFile
 from archon_dagster.restore.plan import make_plan
@@ -152,6 +159,14 @@ def test_a_store_that_cannot_be_copied_can_be_restored_on_the_operators_word(cas
     result = case.restore(without_safety_copy=True)
     assert case.platform.live() == case.backed_up
     assert set(result.not_copied) == {"graph"}
+
+
+def test_a_backup_that_does_not_fit_the_server_stops_no_service(case: Case) -> None:
+    case.fail("vectors", failing("preflight"))
+    with pytest.raises(StoreUnavailable):
+        case.restore()
+    assert case.platform.live() == case.changed
+    assert all(verb == "up" for verb, _ in case.platform.runtime.done)
 
 
 def test_writers_are_stopped_before_and_started_after(case: Case) -> None:

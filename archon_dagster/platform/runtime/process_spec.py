@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -85,8 +86,12 @@ def write_spec(directory: Path, spec: ProcessSpec) -> None:
 
 
 def write_private(file: Path, text: str) -> None:
-    """Replace a file in one step by one that only its owner can read."""
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-        stream.write(text)
-    fresh.replace(file)
+    """Replace a file in one step by one that only its owner can read; several may do so at once, the last one wins."""
+    descriptor, fresh = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # mode 0600
+    try:
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(text)
+        Path(fresh).replace(file)
+    except BaseException:
+        Path(fresh).unlink(missing_ok=True)
+        raise

@@ -7,12 +7,11 @@ none of them has to stay alive. Concurrent callers are kept apart by a lock per 
 
 from __future__ import annotations
 
-import os
+import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -20,18 +19,15 @@ import psutil
 from filelock import FileLock, Timeout
 
 from archon_dagster.errors import ServiceError
-from archon_dagster.platform.runtime import process_instance as instances
 from archon_dagster.platform.runtime import process_tree as trees
 from archon_dagster.platform.runtime.process_exec import ProcessExec
-from archon_dagster.platform.runtime.process_instance import Instance
-from archon_dagster.platform.runtime.process_spec import FILE_NAME, ProcessSpec, read_spec
-from archon_dagster.platform.runtime.protocol import ServiceStats, ServiceStatus, State
+from archon_dagster.platform.runtime.process_service import KILL_BUDGET, ServiceProcess
+from archon_dagster.platform.runtime.process_spec import FILE_NAME
+from archon_dagster.platform.runtime.protocol import ServiceStats, ServiceStatus
 from archon_dagster.platform.services import BY_NAME, Service
 
-_FREEZE_BUDGET = 10.0  # seconds
-_KILL_BUDGET = 15.0  # seconds a killed process may take to be gone; longer means the kernel is stuck on a disk
+_GRACE = 30.0  # seconds a service outside the catalogue gets to stop
 _SAMPLE = 0.2  # seconds over which CPU use is measured
-_LOG_LINES = 15
 
 
 class ProcessesRuntime:
@@ -57,13 +53,7 @@ class ProcessesRuntime:
 
     def status(self) -> list[ServiceStatus]:
         """One entry for each service of :meth:`services`."""
-        return [self._status(name) for name in self.services()]
-
-    def _status(self, name: str) -> ServiceStatus:
-        instance = instances.read_instance(self._dir / name)
-        if instance is None:
-            return ServiceStatus(name, "absent", replicas=0)
-        return ServiceStatus(name, _state(instance), str(instance.pid), instance.started, instance.exit_code)
+        return [self._service(name).status() for name in self.services()]
 
     def stats(self) -> list[ServiceStats]:
         """CPU and memory of each service that has processes."""
@@ -79,51 +69,55 @@ class ProcessesRuntime:
         ]
 
     def _members(self) -> dict[str, list[psutil.Process]]:
-        found = {name: instances.read_instance(self._dir / name) for name in self.services()}
-        return {name: trees.tree(instance.pid) for name, instance in found.items() if instance and instance.lives()}
+        found = {name: self._service(name).members() for name in self.services()}
+        return {name: members for name, members in found.items() if members}
 
     def image_digests(self) -> dict[str, str]:
         """The version of each service's program."""
-        return {name: read_spec(self._dir / name).version for name in self.services()}
+        return {name: self._service(name).spec().version for name in self.services()}
 
     def logs(self, service: str, lines: int = 50) -> str:
         """The last lines the service wrote, newest last."""
         (name,) = self._chosen((service,))
-        return instances.tail(self._dir / name / instances.LOG_NAME, lines)
+        return self._service(name).log(lines)
 
     # verbs
 
     def up(self, *services: str) -> None:
         """Start what does not run, with the current specification; what runs, or is paused, is left alone."""
-        self._each(self._chosen(services), self._up)
+        self._each(self._chosen(services), ServiceProcess.up)
 
     def stop(self, *services: str) -> None:
         """Ask to stop, wait for the catalogue's grace period, then kill what is left; dependents first."""
-        self._each(self._chosen(services), self._stop, backwards=True)
+        self._each(self._chosen(services), ServiceProcess.stop, backwards=True, thorough=True)
 
     def pause(self, *services: str) -> None:
         """Freeze every process of the services."""
-        self._each(self._chosen(services), self._pause)
+        self._each(self._chosen(services), ServiceProcess.pause)
 
     def unpause(self, *services: str) -> None:
         """Let frozen services go on."""
-        self._each(self._chosen(services), self._unpause)
+        self._each(self._chosen(services), ServiceProcess.unpause, thorough=True)
 
     def restart(self, *services: str) -> None:
         """Stop and start with the environment the running instance was given."""
-        self._each(self._chosen(services), self._restart)
+        self._each(self._chosen(services), ServiceProcess.restart)
 
     def recreate(self, *services: str) -> None:
         """Stop and start from the current specification and environment files."""
-        self._each(self._chosen(services), self._recreate)
+        self._each(self._chosen(services), ServiceProcess.recreate)
 
     def down(self) -> None:
         """Stop every service and forget its instance. Data and logs stay."""
-        self._each(self.services(), self._down, backwards=True)
+        self._each(self.services(), ServiceProcess.down, backwards=True, thorough=True)
+
+    def remove(self) -> None:
+        """As :meth:`down`, and take the services themselves away: who comes late finds nothing to start."""
+        self._each(self.services(), ServiceProcess.remove, backwards=True, thorough=True)
 
     def kill(self, service: str, number: int = signal.SIGKILL) -> None:
         """Send a signal without further ado, for drills; SIGKILL hits every process of the service and is awaited."""
-        self._each(self._chosen((service,)), lambda name: self._kill(name, number))
+        self._each(self._chosen((service,)), lambda one: one.kill(number))
 
     def pull(self, *services: str) -> None:
         """Nothing to do: programs come with the installation."""
@@ -146,96 +140,13 @@ class ProcessesRuntime:
     def exec(self, service: str, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> ProcessExec:
         """Run a command with the running service's environment, ``exec_env`` and programs."""
         (name,) = self._chosen((service,))
-        spec = self._running(name).spec
+        spec = self._service(name).running().spec
         environment = spec.environment() | spec.exec_env | dict(env or {})
         # looked up here: Popen would search the caller's PATH on some systems
-        program = _which(command[0], environment["PATH"])
+        program = shutil.which(command[0], path=environment["PATH"]) or command[0]
         return ProcessExec(name, [program, *command[1:]], environment, spec.cwd)
 
-    # one service at a time, under its lock
-
-    def _up(self, name: str) -> None:
-        instance = instances.read_instance(self._dir / name)
-        if instance is None or not instance.lives():
-            self._launch(name, read_spec(self._dir / name).resolved())
-
-    def _launch(self, name: str, spec: ProcessSpec) -> None:
-        self._clear_strays(name, spec)
-        instances.launch(self._dir / name, name, spec)
-
-    def _clear_strays(self, name: str, spec: ProcessSpec) -> None:
-        """End workers of an instance whose main process is gone: they would hold its port or its data."""
-        instance = instances.read_instance(self._dir / name)
-        known = spec if instance is None else instance.spec
-        left = trees.kill_all(trees.strays(instance.mark if instance else "", known.program, known.cwd), _KILL_BUDGET)
-        if left:
-            raise self._failure(name, f"{name} still has processes that cannot be ended: {[p.pid for p in left]}")
-
-    def _stop(self, name: str) -> None:
-        instance = instances.read_instance(self._dir / name)
-        if instance is None:
-            return
-        if instance.lives():
-            self._ask_to_stop(name, instance)
-        self._clear_strays(name, instance.spec)
-
-    def _ask_to_stop(self, name: str, instance: Instance) -> None:
-        members = trees.tree(instance.pid)
-        with suppress(ProcessLookupError):
-            os.killpg(instance.pid, instance.spec.stop_signal)
-        trees.thaw(instance.pid, _FREEZE_BUDGET)  # a frozen process acts on the signal as soon as it goes on
-        grace = self._catalogue[name].stop_grace if name in self._catalogue else 30.0
-        if not instances.wait_ended(instance, grace):
-            self._end_tree(name, instance)
-        elif left := trees.wait_gone(members, 1.0):  # workers end with their parent, or are ended
-            trees.kill_all(left, _KILL_BUDGET)
-
-    def _end_tree(self, name: str, instance: Instance) -> None:
-        left = trees.kill_all(trees.tree(instance.pid), _KILL_BUDGET)
-        if left:
-            raise self._failure(name, f"{name} does not end even when killed: {[p.pid for p in left]}")
-        instances.record_end(self._dir / name, instance, -signal.SIGKILL)
-
-    def _restart(self, name: str) -> None:
-        instance = instances.read_instance(self._dir / name)
-        self._stop(name)
-        self._launch(name, instance.spec if instance else read_spec(self._dir / name).resolved())
-
-    def _recreate(self, name: str) -> None:
-        fresh = read_spec(self._dir / name).resolved()  # before anything is stopped: it may be unusable
-        self._stop(name)
-        self._launch(name, fresh)
-
-    def _down(self, name: str) -> None:
-        self._stop(name)
-        instances.forget(self._dir / name)
-
-    def _pause(self, name: str) -> None:
-        if not trees.freeze(self._running(name, "paused").pid, _FREEZE_BUDGET):
-            raise self._failure(name, f"{name} could not be frozen within {_FREEZE_BUDGET:g} s")
-
-    def _unpause(self, name: str) -> None:
-        if not trees.thaw(self._running(name, "paused").pid, _FREEZE_BUDGET):
-            raise self._failure(name, f"{name} could not be continued within {_FREEZE_BUDGET:g} s")
-
-    def _kill(self, name: str, number: int) -> None:
-        instance = self._running(name, "paused")
-        if number != signal.SIGKILL:
-            with suppress(ProcessLookupError):
-                os.kill(instance.pid, number)
-            return
-        self._end_tree(name, instance)
-        self._clear_strays(name, instance.spec)
-
     # shared by the verbs
-
-    def _running(self, name: str, *also: State) -> Instance:
-        """The living instance of a service; raises where it is not running (or in one of the states ``also``)."""
-        instance = instances.read_instance(self._dir / name)
-        state: State = "absent" if instance is None else _state(instance)
-        if instance is None or state not in ("running", *also):
-            raise self._failure(name, f"{name} is {state}, not running", todo=f"start it: archon sandbox start {name}")
-        return instance
 
     def _chosen(self, services: Sequence[str]) -> tuple[str, ...]:
         have = self.services()
@@ -248,50 +159,45 @@ class ProcessesRuntime:
             )
         return tuple(name for name in have if name in services) if services else have
 
-    def _each(self, names: Sequence[str], verb: Callable[[str], None], *, backwards: bool = False) -> None:
-        """Do something to each service: phase after phase, those of a phase side by side; raise the first failure."""
+    def _each(
+        self,
+        names: Sequence[str],
+        verb: Callable[[ServiceProcess], None],
+        *,
+        backwards: bool = False,
+        thorough: bool = False,
+    ) -> None:
+        """Do something to each service: phase after phase, those of a phase side by side; raise the first failure.
+
+        :param thorough: a failure is raised after the last phase only: one service that cannot be stopped or
+            unpaused is no reason to leave the others as they are.
+        """
+        failures: list[BaseException] = []
         for phase in _phases(names, self._catalogue, backwards):
             with ThreadPoolExecutor(max_workers=len(phase)) as pool:
                 done = [pool.submit(self._locked, name, verb) for name in phase]
-            for future in done:
-                future.result()
+            failures += [error for future in done if (error := future.exception()) is not None]
+            if failures and not thorough:
+                break
+        if failures:
+            raise failures[0]
 
-    def _locked(self, name: str, verb: Callable[[str], None]) -> None:
-        with self._lock(name):
-            verb(name)
-
-    @contextmanager
-    def _lock(self, name: str) -> Iterator[None]:
-        grace = self._catalogue[name].stop_grace if name in self._catalogue else 30.0
-        lock = FileLock(self._dir / name / "lock", timeout=grace + 2 * _KILL_BUDGET)
+    def _locked(self, name: str, verb: Callable[[ServiceProcess], None]) -> None:
+        service = self._service(name)
+        lock = FileLock(service.directory / "lock", timeout=service.grace + 2 * KILL_BUDGET)
         try:
-            with lock:
-                yield
+            held = lock.acquire()
         except Timeout as error:
-            raise self._failure(name, f"somebody else has been working on {name} for too long") from error
+            raise service.failure(f"somebody else has been working on {name} for too long") from error
+        with held:
+            verb(service)
 
-    def _failure(self, name: str, what: str, *, todo: str | None = None) -> ServiceError:
-        last = instances.tail(self._dir / name / instances.LOG_NAME, _LOG_LINES)
-        return ServiceError(f"{what}\nlast log lines of {name}:\n{last or '(none)'}", todo=todo)
-
-
-def _state(instance: Instance) -> State:
-    if not instance.lives():
-        return "exited"
-    try:
-        stopped = trees.is_stopped(psutil.Process(instance.pid))
-    except psutil.NoSuchProcess:
-        return "exited"
-    return "paused" if stopped else "running"
+    def _service(self, name: str) -> ServiceProcess:
+        grace = self._catalogue[name].stop_grace if name in self._catalogue else _GRACE
+        return ServiceProcess(self._dir / name, grace)
 
 
 def _phases(names: Sequence[str], catalogue: Mapping[str, Service], backwards: bool) -> list[list[str]]:
     order = {name: catalogue[name].order if name in catalogue else 0 for name in names}
     steps = sorted(set(order.values()), reverse=backwards)
     return [[name for name in names if order[name] == step] for step in steps]
-
-
-def _which(program: str, search: str) -> str:
-    from shutil import which
-
-    return which(program, path=search) or program

@@ -32,7 +32,7 @@ class Restoring:
 
     def run(self, dump: Artifact, globals_: Artifact | None) -> None:
         """Check, restore beside the live database, compare, exchange; the live one stays as it was on any failure."""
-        self._check_versions(dump)
+        self.check_versions(dump)
         content = self._inspect(dump)
         exchange = databases.plan_exchange(self.database)
         made: tuple[str, ...] = ()
@@ -46,7 +46,8 @@ class Restoring:
             raise
         self._clear_leftovers("before")
 
-    def _check_versions(self, dump: Artifact) -> None:
+    def check_versions(self, dump: Artifact) -> None:
+        """Raise :class:`VersionMismatch` where the programs or the server are older than the archive."""
         made_by = str(dump.details.get("dump_version", ""))
         client = output_of(self.programs, self.work, "pg_restore", "--version").decode().strip()
         if major_version(client) < major_version(made_by):

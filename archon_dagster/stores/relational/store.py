@@ -53,15 +53,23 @@ class RelationalStore:
         for artifact in source.artifacts(self.name):
             yield verify_artifact(self._readers, source, artifact, work)
 
+    def preflight(self, source: Source, work: Work) -> None:
+        """Whether the client programs and the server are new enough for the archive."""
+        Restoring(self.programs, source, work, self.database).check_versions(self._dump(source))
+
     def restore(self, source: Source, work: Work) -> None:
-        dump, globals_ = self._of(source, DUMP_KIND), self._of(source, GLOBALS_KIND)
+        globals_ = self._of(source, GLOBALS_KIND)
+        Restoring(self.programs, source, work, self.database).run(self._dump(source), globals_)
+
+    def _dump(self, source: Source) -> Artifact:
+        dump = self._of(source, DUMP_KIND)
         if dump is None:
             raise StoreError(
                 f"backup {source.backup_id} holds no database dump",
                 where=self.programs.address,
                 todo="restore another backup; nothing was touched",
             )
-        Restoring(self.programs, source, work, self.database).run(dump, globals_)
+        return dump
 
     def _of(self, source: Source, kind: str) -> Artifact | None:
         return next((artifact for artifact in source.artifacts(self.name) if artifact.kind == kind), None)

@@ -33,10 +33,9 @@ class Options:
 
 def restore(client: Client, source: Source, work: Work, options: Options) -> None:
     """See the module. A failure after the first change says which collection it was and what repairs it."""
+    preflight(client, source, work, options)
     backup, artifacts = configuration.load(source)
-    matching = _check_versions(client, backup, options)
-    state.refuse_cluster(client)
-    _require_scratch(work, artifacts)
+    matching = client.version.loads(backup.server)
     leftovers.sweep(client, options.cleanup)
     candidates = []
     for number, (collection, artifact) in enumerate(artifacts.items()):
@@ -45,12 +44,18 @@ def restore(client: Client, source: Source, work: Work, options: Options) -> Non
     _apply(client, backup, candidates, work, options)
 
 
-def _check_versions(client: Client, backup: Configuration, options: Options) -> bool:
-    """Whether the documented rule is kept; raises unless it is, or a trial load is to decide."""
-    if client.version.loads(backup.server):
-        return True
-    if options.trial_load:
-        return False
+def preflight(client: Client, source: Source, work: Work, options: Options) -> None:
+    """Raise where it is known before a byte is sent that these snapshots cannot go onto this server."""
+    backup, artifacts = configuration.load(source)
+    _check_versions(client, backup, options)
+    state.refuse_cluster(client)
+    _require_scratch(work, artifacts)
+
+
+def _check_versions(client: Client, backup: Configuration, options: Options) -> None:
+    """The documented rule must be kept, unless a trial load is to decide."""
+    if client.version.loads(backup.server) or options.trial_load:
+        return
     major, minor = backup.server.line
     raise VersionMismatch(
         f"the backup was made on Qdrant {backup.server}, this server is {client.version}: a snapshot loads on the "
@@ -82,6 +87,8 @@ def _prepare(
     file = work.scratch / f"restore-{number}.snapshot"
     try:
         contents = verification.fetch(source, artifact, file, work)
+        if artifact.name in work.verified and matching:
+            return Candidate(collection, file, artifact.sha256, contents, artifact.counts.get(collection))
         reading = _read(file, contents, backup, work)
         wrong = verification.differences(collection, artifact, contents, reading)
     except DamagedSnapshot as error:

@@ -105,6 +105,11 @@ class VectorStore:
         """See :mod:`~archon_dagster.stores.vectors.verification`; needs no server."""
         return verification.verify(source, work)
 
+    def preflight(self, source: Source, work: Work) -> None:
+        """Whether the versions go together, the server is no cluster, and the scratch space suffices."""
+        with self._client(work.check) as client:
+            restoring.preflight(client, source, work, self._restore)
+
     def restore(self, source: Source, work: Work) -> None:
         """See :mod:`~archon_dagster.stores.vectors.restoring`."""
         with self._client(work.check) as client:
