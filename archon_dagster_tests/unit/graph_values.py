@@ -19,7 +19,7 @@ NANOSECONDS = st.integers(0, 999_999_999)
 dates = st.dates().map(lambda d: Date(d.year, d.month, d.day))
 clocks = st.tuples(st.integers(0, 23), st.integers(0, 59), st.integers(0, 59), NANOSECONDS)
 local_times = clocks.map(lambda c: Time(*c))
-times = st.builds(lambda c, offset: Time(*c, tzinfo=pytz.FixedOffset(offset)), clocks, OFFSETS)
+times = st.builds(lambda c, o: Time(c[0], c[1], c[2], c[3], tzinfo=pytz.FixedOffset(o)), clocks, OFFSETS)
 days = st.dates(min_value=date(2, 1, 1), max_value=date(9998, 12, 31))
 local_datetimes = st.builds(lambda d, c: DateTime(d.year, d.month, d.day, *c), days, clocks)
 

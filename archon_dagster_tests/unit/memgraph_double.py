@@ -84,7 +84,7 @@ class MemgraphDouble:
     sent: list[dict[str, Any]] = field(default_factory=list)
     closed: int = 0
 
-    def open(self, endpoint: Any) -> MemgraphDouble:
+    def open(self, endpoint: Any, deadline: float) -> MemgraphDouble:
         return self
 
     def session(self, *, database: str | None, default_access_mode: str = "WRITE", **_: Any) -> Session:

@@ -30,9 +30,9 @@ FETCH = 2000  # rows the driver asks for at a time
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the graph is and how to log in; the password never shows."""
+    """Where the graph is and how to log in; no credential ever shows."""
 
-    uri: str
+    uri: str = field(repr=False)
     user: str = ""
     password: str = field(default="", repr=False)
     database: str | None = None
@@ -42,6 +42,35 @@ class Endpoint:
         """The URI without anything that could be a credential."""
         parts = urlsplit(self.uri)
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+OpenDriver = Callable[[Endpoint, float], Any]
+
+
+def open_driver(endpoint: Endpoint, deadline: float) -> Any:
+    """A driver for the endpoint; nothing is contacted yet.
+
+    :param deadline: seconds; connecting, greeting and logging in take no longer.
+    """
+    import neo4j
+    from neo4j.exceptions import ConfigurationError as DriverConfigurationError
+
+    if urlsplit(endpoint.uri).scheme not in SCHEMES:
+        raise ConfigurationError(
+            f"{endpoint.address!r} is not a Bolt address", where="MEMGRAPH_URI", todo="use bolt://host:7687"
+        )
+    try:
+        return neo4j.GraphDatabase.driver(
+            endpoint.uri,
+            auth=(endpoint.user, endpoint.password) if endpoint.user or endpoint.password else None,
+            connection_timeout=min(CONNECT_TIMEOUT, deadline),
+            connection_acquisition_timeout=min(CONNECT_TIMEOUT, deadline),
+            notifications_min_severity="OFF",
+            telemetry_disabled=True,
+            user_agent="archon",
+        )
+    except (DriverConfigurationError, ValueError) as error:
+        raise ConfigurationError(f"the driver refuses {endpoint.address!r}: {error}", where="MEMGRAPH_URI") from error
 
 
 class QueryRefused(StoreError):
@@ -83,8 +112,8 @@ class Bolt:
     :ivar done: how far the operation has come (anything with a readable ``str``), for the error message.
     """
 
-    def __init__(self, endpoint: Endpoint, work: Work):
-        self.endpoint, self.work = endpoint, work
+    def __init__(self, endpoint: Endpoint, work: Work, open_driver: OpenDriver):
+        self.endpoint, self.work, self._open_driver = endpoint, work, open_driver
         self.conflicts: tuple[str, ...] = ()
         self.unlimited = False
         self.done: object = ""
@@ -95,26 +124,7 @@ class Bolt:
         self._watchdog = threading.Thread(target=self._watch, name="bolt-watchdog", daemon=True)
 
     def __enter__(self) -> Bolt:
-        import neo4j
-        from neo4j.exceptions import ConfigurationError as DriverConfigurationError
-
-        end = self.endpoint
-        if urlsplit(end.uri).scheme not in SCHEMES:
-            raise ConfigurationError(
-                f"{end.address!r} is not a Bolt address", where="MEMGRAPH_URI", todo="use bolt://host:7687"
-            )
-        try:
-            self._driver = neo4j.GraphDatabase.driver(
-                end.uri,
-                auth=(end.user, end.password) if end.user or end.password else None,
-                connection_timeout=CONNECT_TIMEOUT,
-                connection_acquisition_timeout=CONNECT_TIMEOUT * 2,
-                notifications_min_severity="OFF",
-                telemetry_disabled=True,
-                user_agent="archon",
-            )
-        except (DriverConfigurationError, ValueError) as error:
-            raise ConfigurationError(f"the driver refuses {end.address!r}: {error}", where="MEMGRAPH_URI") from error
+        self._driver = self._open_driver(self.endpoint, self.work.deadline)
         self._watchdog.start()
         return self
 
@@ -201,7 +211,8 @@ class Bolt:
             try:
                 return attempt()
             except QueryRefused as error:
-                if not any(text in error.text for text in self.conflicts) or time.monotonic() + delay > deadline:
+                said = f"{error.code} {error.text}"
+                if not any(text in said for text in self.conflicts) or time.monotonic() + delay > deadline:
                     raise
             self.work.cancel.wait(delay)
             delay = min(delay * 2, 5.0)

@@ -86,6 +86,13 @@ class Dialect:
         """The statements that remove a schema object; none where it goes by itself or cannot be removed."""
         return []
 
+    def deletions(self) -> tuple[tuple[str, str], ...]:
+        """The statements that empty the graph when each is repeated until it deletes nothing, and what they delete.
+
+        Relationships first, so that a node with a million of them does not need one huge transaction.
+        """
+        return ((self.DELETE_RELATIONSHIPS, "relationships"), (self.DELETE_NODES, "nodes"))
+
     def extend_enum(self, wanted: SchemaObject, existing: SchemaObject) -> list[str]:
         """The statements that give an existing enum the values it lacks."""
         return []

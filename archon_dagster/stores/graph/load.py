@@ -25,7 +25,7 @@ from archon_dagster.stores.graph.values import decode_properties
 
 ROWS = 5000  # a transaction's rows; measured fastest between 1,000 and 10,000
 BYTES = 2 << 20  # of artifact lines a transaction takes at most, for graphs of few but wide nodes
-DELETE = 10_000  # objects deleted in one transaction
+DELETE = 5_000  # objects deleted in one transaction
 TIDY_EVERY = 200_000  # deleted objects
 
 
@@ -41,8 +41,8 @@ class LoadReport:
 class Loader:
     """One restore into one live graph."""
 
-    def __init__(self, bolt: Bolt, dialect: Dialect, work: Work):
-        self._bolt, self._dialect, self._work = bolt, dialect, work
+    def __init__(self, bolt: Bolt, dialect: Dialect, work: Work, rows: int = ROWS):
+        self._bolt, self._dialect, self._work, self._rows = bolt, dialect, work, rows
         self.report = LoadReport()
 
     def run(self, survey: Survey, records: Iterable[Record]) -> None:
@@ -72,10 +72,7 @@ class Loader:
                     self._bolt.rows(statement, f"remove {item}")
 
     def _empty(self) -> None:
-        for query, unit in (
-            (self._dialect.DELETE_RELATIONSHIPS, "relationships"),
-            (self._dialect.DELETE_NODES, "nodes"),
-        ):
+        for query, unit in self._dialect.deletions():
             meter = Meter(self._work, f"remove old {unit}", None, f"{unit} removed")
             self._bolt.done = meter
             while deleted := self._bolt.rows(query.format(limit=DELETE), f"remove the old {unit}")[0][0]:
@@ -122,7 +119,7 @@ class Loader:
         nodes = Meter(self._work, "load nodes", survey.nodes, "nodes")
         relationships = Meter(self._work, "load relationships", survey.relationships, "relationships")
         self._bolt.done, frozen = nodes, False
-        for batch in batches(records):
+        for batch in batches(records, self._rows):
             if isinstance(batch[0], Node):
                 self._nodes([item for item in batch if isinstance(item, Node)], ids)
                 nodes.add(len(batch))
@@ -193,14 +190,14 @@ def _number(packed: bytes) -> int:
     return int.from_bytes(packed, "little", signed=True)
 
 
-def batches(records: Iterable[Record]) -> Iterator[list[Node] | list[Relationship]]:
+def batches(records: Iterable[Record], rows: int) -> Iterator[list[Node] | list[Relationship]]:
     """Nodes and relationships in runs of one kind, bounded by rows and bytes."""
     batch: list[Any] = []
     size = 0
     for record in records:
         if not isinstance(record, (Node, Relationship)):
             continue
-        if batch and (len(batch) == ROWS or size + len(record.line) > BYTES or type(record) is not type(batch[0])):
+        if batch and (len(batch) == rows or size + len(record.line) > BYTES or type(record) is not type(batch[0])):
             yield batch
             batch, size = [], 0
         batch.append(record)

@@ -15,7 +15,7 @@ from typing import Any
 from archon_dagster.stores.graph.connection import Bolt, QueryRefused
 from archon_dagster.stores.graph.dialect import Dialect, State, quoted
 from archon_dagster.stores.graph.schema import SchemaObject
-from archon_dagster.stores.graph.values import Json, kinds
+from archon_dagster.stores.graph.values import Json, leaves
 
 _INDEXES = {("RANGE", "NODE"): "label+property", ("RANGE", "RELATIONSHIP"): "edge-type+property"}
 _CONSTRAINTS = {
@@ -71,6 +71,9 @@ class ArcadeDB(Neo4jLike):
     def state(self, bolt: Bolt) -> State:
         return State(not_covered=("ArcadeDB users, settings and property types pinned by indexes",))
 
+    def deletions(self) -> tuple[tuple[str, str], ...]:
+        return ((self.DELETE_NODES, "nodes"),)  # relationships by themselves first would take twice as long here
+
     def relationship_batch(self, kind: str) -> str:
         """Both ends in one MATCH: three times as fast here as one after the other."""
         return (
@@ -85,9 +88,11 @@ class ArcadeDB(Neo4jLike):
         if b'{"map":' not in line and b'{"enum":' not in line and b'{"DateTime":' not in line:
             return None
         for name, value in properties.items():
-            found = {"map", "enum", "offset DateTime"}.intersection(kinds(value))
-            if found:
-                return f"the value of type {min(found)} in property {name!r}"
+            for kind, content in leaves(value):
+                if kind in ("map", "enum"):
+                    return f"the {kind} in property {name!r}"
+                if kind == "DateTime" and not content.endswith("]"):
+                    return f"the offset without a zone name of the datetime in property {name!r}"
         return None
 
 

@@ -14,10 +14,10 @@ from archon_dagster.errors import DamagedBackup, StoreError
 from archon_dagster.platform.settings import Settings
 from archon_dagster.repository.manifest import Artifact, Fingerprint
 from archon_dagster.stores.base import Description, Sink, Source, StoreName, Verdict, Work
-from archon_dagster.stores.graph.connection import Bolt, Endpoint
+from archon_dagster.stores.graph.connection import Bolt, Endpoint, OpenDriver, open_driver
 from archon_dagster.stores.graph.dialect import Dialect, choose
 from archon_dagster.stores.graph.export import KIND, export_graph
-from archon_dagster.stores.graph.load import Loader, LoadReport
+from archon_dagster.stores.graph.load import ROWS, Loader, LoadReport
 from archon_dagster.stores.graph.reading import Discard, GraphReading
 from archon_dagster.stores.graph.records import BadRecord, Node, Relationship, read_records
 from archon_dagster.stores.graph.survey import Check, Survey, survey
@@ -41,14 +41,27 @@ def open_graph(settings: Settings) -> GraphStore:
 class GraphStore:
     """See :mod:`archon_dagster.stores.base` for the verbs.
 
+    :param database: ``None`` for the server's default.
+    :param batch_rows: nodes or relationships a restore creates in one transaction.
+    :param driver: makes the Bolt driver; the seam for doubles.
     :ivar report: of the last restore: what was loaded, and what the server could not take back (schema objects it
         has no statement for, enums it cannot drop). Values it cannot take are an error, before anything is touched.
     """
 
     name: StoreName = "graph"
 
-    def __init__(self, uri: str, user: str = "", password: str = "", database: str | None = None):
+    def __init__(
+        self,
+        uri: str,
+        user: str = "",
+        password: str = "",
+        database: str | None = None,
+        *,
+        batch_rows: int = ROWS,
+        driver: OpenDriver = open_driver,
+    ):
         self._endpoint = Endpoint(uri, user, password, database)
+        self._batch_rows, self._open_driver = batch_rows, driver
         self.report = LoadReport()
 
     def __repr__(self) -> str:
@@ -84,20 +97,26 @@ class GraphStore:
         """Read every artifact to its end, without a server."""
         return [self._verdict(source, artifact, work) for artifact in source.artifacts("graph")]
 
+    def preflight(self, source: Source, work: Work) -> None:
+        """Whether the backup has a graph and the server takes every value in it."""
+        artifact = _export_of(source)
+        with self._connected(work) as (_, dialect):
+            self._surveyed(source, artifact, work, _acceptable(dialect, self._endpoint.address))
+
     def restore(self, source: Source, work: Work) -> None:
         """Replace the live graph. The whole artifact is checked before anything is removed."""
         artifact = _export_of(source)
         self.report = LoadReport()
         with self._connected(work) as (bolt, dialect):
             found = self._surveyed(source, artifact, work, _acceptable(dialect, self._endpoint.address))
-            loader = Loader(bolt, dialect, work)
+            loader = Loader(bolt, dialect, work, self._batch_rows)
             self.report = loader.report
             with source.open(artifact) as stream:
                 loader.run(found, read_records(stream))
 
     @contextmanager
     def _connected(self, work: Work) -> Iterator[tuple[Bolt, Dialect]]:
-        with Bolt(self._endpoint, work) as bolt:
+        with Bolt(self._endpoint, work, self._open_driver) as bolt:
             yield bolt, choose(bolt)
 
     def _surveyed(self, source: Source, artifact: Artifact, work: Work, check: Check) -> Survey:
