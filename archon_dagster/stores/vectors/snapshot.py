@@ -181,10 +181,10 @@ def _write(archive: tarfile.TarFile, source: IO[bytes], target: Path, check: Cal
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as file:
         for piece in pieces(source, check):
-            if any(piece):
-                file.write(piece)
-            else:
+            if piece.count(0) == len(piece):  # at memory speed; any() looks at every byte in Python
                 file.seek(len(piece), 1)
+            else:
+                file.write(piece)
         file.truncate()
 
 
