@@ -34,6 +34,9 @@ class Step:
 def _ignore(_: Step | Progress) -> None: ...
 
 
+def _unheard(_: str) -> None: ...
+
+
 @dataclass(frozen=True)
 class OperationContext:
     """What an operation needs; see the module.
@@ -60,6 +63,7 @@ class OperationContext:
         cancel: threading.Event | None = None,
         captured: Callable[[], None] | None = None,
         verified: Iterable[str] = (),
+        warn: Callable[[str], None] = _unheard,
     ) -> Iterator[Work]:
         """What a store needs, with a scratch directory of its own that is removed afterwards."""
         parent = self.settings.home / "scratch"
@@ -72,6 +76,7 @@ class OperationContext:
                 report=self.report,
                 captured=captured or (lambda: None),
                 verified=frozenset(verified),
+                warn=warn,
             )
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

@@ -109,7 +109,12 @@ def _tell(home: Path, tale: Tale) -> list[str]:
         lifecycle.up(home, owner_pid=os.getpid(), on_event=_event)
     settings = load_settings()
     with tale.chapter("2  fill it with real data"):
-        report = seed(settings, open_runtime(settings))
+        with console.status("indexing") as status:
+            report = seed(
+                settings,
+                open_runtime(settings),
+                on_event=lambda what, count: status.update(f"{what}: {count:,} written"),
+            )
         _event(f"{report.files} files of {report.folder.name} indexed in {duration_text(report.seconds)}")
         tale.before = _fingerprints(settings)
         tale.servers = _descriptions(settings)

@@ -31,6 +31,8 @@ from archon_dagster import errors
 
 console = Console()
 problems = Console(stderr=True)
+if not console.is_terminal:
+    console.width = 120  # a pipe or a log file has no width of its own, and 80 columns break every table
 
 EXIT_CODES: tuple[tuple[type[errors.ArchonError], int], ...] = (
     (errors.ConfigurationError, 2),

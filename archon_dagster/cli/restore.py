@@ -107,6 +107,8 @@ def _show_result(result: RestoreResult, as_json: bool) -> None:
         ]
         console.print(table(f"backup {result.backup.id} restored", ("store", "promised", "found"), rows))
         console.print(f"measured RTO {duration_text(result.rto)}")
+        for warning in result.warnings:
+            console.print(f"[yellow]not as it was:[/] {warning}", highlight=False)
         if result.undo:
             console.print(f"undo: {result.undo}", highlight=False)
     if result.unhealthy:

@@ -43,7 +43,8 @@ class Settings(BaseSettings):
     runtime: Literal["compose", "processes"] = Field(default="compose", alias="ARCHON_RUNTIME")
     compose_project: str = Field(default="archon", alias="COMPOSE_PROJECT_NAME")
     environment: Literal["production", "staging", "development"] = Field(
-        default="production", alias="ARCHON_ENVIRONMENT")
+        default="production", alias="ARCHON_ENVIRONMENT"
+    )
     timezone: str = Field(default="UTC", alias="ARCHON_TIMEZONE")
 
     # stores
@@ -72,13 +73,15 @@ class Settings(BaseSettings):
     supabase_key: SecretStr | None = Field(default=None, alias="SUPABASE_SERVICE_KEY")
     embedding_model: str | None = Field(default=None, alias="EMBEDDING_MODEL")
     embedding_dimensions: int = Field(
-        default=1536, validation_alias=AliasChoices("EMBEDDING_DIMENSIONS", "EMBEDDING_DIMENSION"), ge=1, le=65536)
+        default=1536, validation_alias=AliasChoices("EMBEDDING_DIMENSIONS", "EMBEDDING_DIMENSION"), ge=1, le=65536
+    )
 
     # policy
     quiesce: Literal["pause", "none"] = Field(default="pause", alias="ARCHON_BACKUP_QUIESCE")
     pause_limit: float = Field(default=60.0, alias="ARCHON_BACKUP_PAUSE_LIMIT", gt=0)  # seconds
     live_fingerprint_limit: int = Field(
-        default=200_000, alias="ARCHON_LIVE_FINGERPRINT_LIMIT", ge=0)  # points read whole; beyond it a sample
+        default=200_000, alias="ARCHON_LIVE_FINGERPRINT_LIMIT", ge=0
+    )  # points read whole; beyond it a sample
     webserver_url: str | None = Field(default=None, alias="ARCHON_WEBSERVER_URL")
 
     @field_validator("timezone")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from archon_dagster.backup.backup import BackupRequest, back_up_under_lock
@@ -26,7 +26,7 @@ from archon_dagster.repository.manifest import Fingerprint, Manifest
 from archon_dagster.repository.verification import CheckRecord
 from archon_dagster.restore.journal import Journal, JournalFile
 from archon_dagster.restore.plan import resolve
-from archon_dagster.stores.base import StoreName
+from archon_dagster.stores.base import Progress, StoreName
 
 CONFIRMATION = "RESTORE"
 
@@ -54,6 +54,7 @@ class RestoreResult:
     :param before: fingerprints the backup promises, by store; :param after: those of the live stores afterwards.
     :param seconds: per step; :param rto: from the first step to healthy, in seconds.
     :param unhealthy: services that did not become ready afterwards; the data are restored all the same.
+    :param warnings: what could not be put back exactly as it was.
     """
 
     backup: Manifest
@@ -65,6 +66,7 @@ class RestoreResult:
     seconds: dict[str, float] = field(default_factory=dict)
     rto: float = 0.0
     unhealthy: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def undo(self) -> str | None:
@@ -171,7 +173,8 @@ class _Restore:
         request = BackupRequest(
             kind="safety", stores=self.names, quiesce=False, note=f"before the restore of {self.manifest.id}"
         )
-        result = back_up_under_lock(self.context, request, self.lease, tolerate_failures=True)
+        quiet = replace(self.context, report=self._progress_only)
+        result = back_up_under_lock(quiet, request, self.lease, tolerate_failures=True)
         self.result.safety = result.manifest if result.manifest.artifacts else None
         self.result.not_copied = result.failures
         if self.result.safety:
@@ -183,10 +186,15 @@ class _Restore:
                 todo="repair that, or accept the loss of what is there: --without-safety-copy",
             )
 
+    def _progress_only(self, news: Step | Progress) -> None:
+        """The safety backup is one step of the restore; its own steps would only confuse."""
+        if not isinstance(news, Step):
+            self.context.report(news)
+
     def _restore_store(self, name: StoreName, manifest: Manifest) -> None:
         self.journal = self.file.update(self.journal, touched=tuple(dict.fromkeys((*self.journal.touched, name))))
         verified = (artifact.name for artifact in manifest.of_store(name))  # by _verify, or by the safety's checks
-        with self.context.work(verified=verified) as work:
+        with self.context.work(verified=verified, warn=self.result.warnings.append) as work:
             self.context.stores[name].restore(self.context.repository.source(manifest), work)
 
     def _compare(self, manifest: Manifest, names: tuple[StoreName, ...]) -> None:

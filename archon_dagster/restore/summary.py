@@ -35,6 +35,7 @@ def page(result: RestoreResult) -> str:
         lines.append(f"| {store} | {promised} | {found} | {'identical' if before and after else 'not comparable'} |")
     lines += ["", "| step | seconds |", "|---|---|"]
     lines += [f"| {step} | {seconds:.2f} |" for step, seconds in result.seconds.items()]
+    lines += ["", *(f"- not as it was: {warning}" for warning in result.warnings)]
     if result.undo:
         lines += ["", "Undo it:", "```", result.undo, "```"]
     return "\n".join(lines)

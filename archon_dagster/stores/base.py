@@ -55,6 +55,9 @@ def _silent(_: Progress) -> None: ...
 def _nothing() -> None: ...
 
 
+def _unheard(_: str) -> None: ...
+
+
 @dataclass(frozen=True)
 class Work:
     """What a store needs to know about the run it works in.
@@ -67,6 +70,8 @@ class Work:
     :param deadline: seconds any single wait on a server may take.
     :param verified: names of artifacts that :meth:`Store.verify` has read in this very run: a restore need not let an
         engine read them a second time (their digests are checked whenever they are read).
+    :param warn: is told what a restore could not put back as it was (an index kind the server does not know, a secret
+        that was withheld and is not known here); the operator reads it in the result.
     """
 
     scratch: Path
@@ -75,6 +80,7 @@ class Work:
     captured: Callable[[], None] = _nothing
     deadline: float = 600.0
     verified: frozenset[str] = frozenset()
+    warn: Callable[[str], None] = _unheard
 
     def check(self) -> None:
         """Raise :class:`Cancelled` when the run was asked to stop."""

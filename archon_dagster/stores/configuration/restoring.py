@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from archon_dagster.errors import RestoreFailed, StoreError
-from archon_dagster.stores.base import Progress, Work
+from archon_dagster.stores.base import Work
 from archon_dagster.stores.configuration.files import FOLDER, Entry, mode_of, read, scan
 from archon_dagster.stores.configuration.redaction import merge
 
@@ -55,7 +55,7 @@ def _stage(
     there = live.get(entry.path)
     merged = merge(entry.path, content, read(project, there) if there and not there.link else None)
     for name in merged.unknown:
-        work.report(Progress("configuration", f"{entry.path}: {name} is not known here, set it again", unit="files"))
+        work.warn(f"{entry.path}: the value of {name} was withheld and is not known here, set it again")
     descriptor = os.open(waiting, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(merged.content)

@@ -113,6 +113,8 @@ class GraphStore:
             self.report = loader.report
             with source.open(artifact) as stream:
                 loader.run(found, read_records(stream))
+        for warning in self.report.warnings:
+            work.warn(f"graph: {warning}")
 
     @contextmanager
     def _connected(self, work: Work) -> Iterator[tuple[Bolt, Dialect]]:
