@@ -79,7 +79,7 @@ def running_dagster(settings: Settings, port: int) -> Iterator[str]:
     console.print("[bold]starting Dagster[/]")
     home = prepare(settings)
     chosen = free_port(port)
-    if chosen != port:
+    if port not in (0, chosen):
         console.print(f"  port {port} is taken: using {chosen}")
     url = f"http://127.0.0.1:{chosen}"
     workspace = home / "workspace.yaml"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from archon_dagster.errors import Cancelled, DamagedBackup, RestoreFailed, StoreError
-from archon_dagster.stores.base import Progress, Work
+from archon_dagster.stores.base import Work
 from archon_dagster.stores.configuration import ConfigurationStore
 from archon_dagster.stores.configuration.redaction import PLACEHOLDER
 from archon_dagster_tests.artifacts import MemorySink, MemorySource
@@ -128,12 +128,12 @@ def test_a_restore_brings_back_what_was_there_and_keeps_the_live_secrets(platfor
 
 
 def test_a_restore_into_nothing_says_which_secrets_are_missing(platform: Platform, tmp_path: Path) -> None:
-    source, told = platform.backup().source(), list[Progress]()
+    source, told = platform.backup().source(), list[str]()
     empty = ConfigurationStore(tmp_path / "elsewhere")
-    empty.restore(source, Work(scratch=tmp_path, report=told.append))
+    empty.restore(source, Work(scratch=tmp_path, warn=told.append))
     text = (tmp_path / "elsewhere" / ".env").read_text()
     assert text.startswith("#") and "PLAIN=1" in text
-    assert any("OPENAI_API_KEY is not known here" in news.step for news in told)
+    assert any("the value of OPENAI_API_KEY was withheld" in warning for warning in told)
     expected = source.one(NAME).fingerprint
     assert expected is not None and expected.differences(empty.fingerprint(platform.work)) == []
 
