@@ -13,16 +13,12 @@ from pydantic import Field
 from archon_dagster.backup.backup import BackupRequest, BackupResult, take_backup
 from archon_dagster.backup.checks import CHECKS
 from archon_dagster.backup.summary import backup_numbers, page, store_numbers
+from archon_dagster.repository.assets import BACKUPS, CATALOGUE, GROUP, SEALED
 from archon_dagster.repository.verification import CheckRecord
 from archon_dagster.resources import PLATFORM_POOL, Operations
-from archon_dagster.stores.assets import BY_STORE
+from archon_dagster.stores.assets import BY_STORE, metadata
 from archon_dagster.stores.base import STORES, StoreName
 from archon_dagster.stores.choice import StoreChoice, chosen
-
-GROUP = "backup"
-CATALOGUE = dg.AssetKey(["backup", "catalogue"])
-SEALED = dg.AssetKey(["backup", "sealed"])
-BACKUPS = dg.DynamicPartitionsDefinition(name="backups")
 
 PARTS: dict[StoreName, tuple[dg.AssetKey, str, str]] = {
     "vectors": (dg.AssetKey(["backup", "vector_snapshots"]), "qdrant", "A snapshot of every Qdrant collection."),
@@ -37,15 +33,6 @@ PARTS: dict[StoreName, tuple[dg.AssetKey, str, str]] = {
 
 DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26), warn_window=timedelta(hours=25))
 """Follows the schedule that is on by default: a page that is always red teaches people to ignore it."""
-
-catalogue = dg.AssetSpec(
-    CATALOGUE,
-    group_name=GROUP,
-    kinds={"archive"},
-    partitions_def=BACKUPS,
-    deps=[SEALED],
-    description="Every sealed backup, one partition each: open one to see what it holds and how to restore it.",
-)
 
 
 class BackupConfig(dg.Config):
@@ -107,6 +94,7 @@ def take_backup_asset(
     request = config.request()
     result = operations.run(context, lambda operation: take_backup(operation, request))
     context.instance.add_run_tags(context.run.run_id, {"archon/backup": result.manifest.id})
+    _observe_live_data(context, result)
     for store in result.manifest.stores:
         yield dg.MaterializeResult(
             asset_key=PARTS[store][0],  # type: ignore[index]
@@ -115,6 +103,13 @@ def take_backup_asset(
     yield dg.MaterializeResult(asset_key=SEALED, metadata=_sealed_metadata(result))
     yield from (_check_result(check) for check in result.checks)
     _enter_in_catalogue(context, result)
+
+
+def _observe_live_data(context: dg.AssetExecutionContext, result: BackupResult) -> None:
+    """The stores were asked anyway: what they said is news of the live data."""
+    for store, description in result.live.items():
+        for key in BY_STORE[store]:
+            context.log_event(dg.AssetObservation(key, metadata=metadata(description, key)))
 
 
 def _check_result(check: CheckRecord) -> dg.AssetCheckResult:
@@ -133,7 +128,7 @@ def _sealed_metadata(result: BackupResult) -> dict[str, dg.MetadataValue[Any] | 
 
 
 def _enter_in_catalogue(context: dg.AssetExecutionContext, result: BackupResult) -> None:
-    context.instance.add_dynamic_partitions("backups", [result.manifest.id])
+    context.instance.add_dynamic_partitions(BACKUPS.name or "", [result.manifest.id])
     context.log_event(
         dg.AssetMaterialization(CATALOGUE, partition=result.manifest.id, metadata=_sealed_metadata(result))
     )

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from archon_dagster.backup.assets import CATALOGUE, GROUP
+from archon_dagster.repository.assets import CATALOGUE, GROUP
 from archon_dagster.resources import EXECUTOR
 
 backup_job = dg.define_asset_job(

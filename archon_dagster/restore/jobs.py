@@ -5,6 +5,7 @@ from typing import Any, Literal
 import dagster as dg
 from pydantic import Field
 
+from archon_dagster.repository.assets import CATALOGUE
 from archon_dagster.resources import EXECUTOR, PLATFORM_POOL, Operations
 from archon_dagster.restore.restore import RestoreRequest, RestoreResult, restore_backup
 from archon_dagster.restore.summary import page, restore_numbers
@@ -46,9 +47,7 @@ def put_back(context: dg.OpExecutionContext, config: RestoreConfig, operations: 
     )
     context.instance.add_run_tags(context.run.run_id, {"archon/backup": result.backup.id})
     context.add_output_metadata(_metadata(result))
-    for store in result.stores:
-        for key in BY_STORE[store]:
-            context.log_event(dg.AssetMaterialization(key, metadata=_metadata(result)))
+    _link_both_ways(context, result)
     if result.unhealthy:
         reasons = "\n".join(f"{name}: {reason}" for name, reason in result.unhealthy.items())
         raise dg.Failure(
@@ -56,8 +55,25 @@ def put_back(context: dg.OpExecutionContext, config: RestoreConfig, operations: 
         )
 
 
+def _link_both_ways(context: dg.OpExecutionContext, result: RestoreResult) -> None:
+    """The live data name the backup they came from; the backup names the run that restored it."""
+    for store in result.stores:
+        for key in BY_STORE[store]:
+            context.log_event(dg.AssetMaterialization(key, metadata=_metadata(result)))
+    run = dg.MetadataValue.dagster_run(context.run.run_id)
+    context.log_event(
+        dg.AssetObservation(
+            CATALOGUE, partition=result.backup.id, metadata={"restored by": run, **restore_numbers(result)}
+        )
+    )
+
+
 def _metadata(result: RestoreResult) -> dict[str, dg.MetadataValue[Any] | int | float | str]:
-    return {"summary": dg.MetadataValue.md(page(result)), **restore_numbers(result)}
+    return {
+        "summary": dg.MetadataValue.md(page(result)),
+        "catalogue": dg.MetadataValue.asset(CATALOGUE),
+        **restore_numbers(result),
+    }
 
 
 @dg.job(

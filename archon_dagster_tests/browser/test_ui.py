@@ -129,7 +129,7 @@ def test_the_catalogue_shows_a_page_for_every_backup(ui: Ui, page: Page) -> None
 
 
 def test_the_restore_run_says_what_it_did(ui: Ui, page: Page) -> None:
-    query = "{ runsOrError(filter: {pipelineName: \"restore\"}) { ... on Runs { results { runId status } } } }"
+    query = '{ runsOrError(filter: {pipelineName: "restore"}) { ... on Runs { results { runId status } } } }'
     runs = httpx.post(f"{ui.url}/graphql", json={"query": query}, timeout=30).json()["data"]["runsOrError"]["results"]
     assert [run["status"] for run in runs] == ["SUCCESS"]
     page.goto(f"{ui.url}/runs/{runs[0]['runId']}")

@@ -13,10 +13,11 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 
-from archon_dagster.backup.assets import CATALOGUE, PARTS, SEALED
+from archon_dagster.backup.assets import PARTS
 from archon_dagster.backup.checks import CHECKS
 from archon_dagster.context import OperationContext
 from archon_dagster.definitions import defs
+from archon_dagster.repository.assets import CATALOGUE, SEALED
 from archon_dagster.resources import Operations
 from archon_dagster.stores.assets import GRAPH
 from archon_dagster_tests.unit.platform_double import Platform, failing

@@ -10,7 +10,7 @@ import hashlib
 import os
 import tarfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 PAGE = 4096
@@ -174,6 +174,18 @@ def copy_sparse(source: Path, target: Path) -> None:
         written.truncate(size)
 
 
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    """One plain file or directory; the standard library's own filters are missing before Python 3.11.4."""
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts or not (member.isreg() or member.isdir()):
+        raise Malformed(f"failed to unpack `{target / member.name}`: it does not belong in a snapshot")
+    if member.isdir():
+        (target / path).mkdir(parents=True, exist_ok=True)
+        return
+    (target / path).parent.mkdir(parents=True, exist_ok=True)
+    tar.makefile(member, str(target / path))
+
+
 def unpack(archive: Path, target: Path) -> None:
     """Every member of a tar below ``target``; holes stay holes, and nothing is written outside.
 
@@ -185,9 +197,7 @@ def unpack(archive: Path, target: Path) -> None:
         with tarfile.open(archive, "r:") as tar:
             for member in tar:
                 current = member.name
-                tar.extract(member, target, filter="data")
-    except tarfile.FilterError as error:
-        raise Malformed(f"failed to unpack `{target / current}`: {error}") from error
+                _extract(tar, member, target)
     except (tarfile.TarError, OSError, EOFError) as error:
         place = f"failed to unpack `{target / current}`" if current else "Malformed tar archive, reached unknown entry"
         raise Malformed(place) from error
