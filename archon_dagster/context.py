@@ -77,6 +77,7 @@ class OperationContext:
                 captured=captured or (lambda: None),
                 verified=frozenset(verified),
                 warn=warn,
+                deadline=self.settings.store_deadline,
             )
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

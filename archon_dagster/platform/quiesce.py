@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,9 +36,9 @@ class Pause:
     held: bool = field(default=True, init=False)
 
     def release(self) -> None:
-        """Let the writers go on; safe to call again."""
+        """Let the writers go on; safe to call again, and with a writer that has died meanwhile."""
         if self.held and self.paused:
-            self.runtime.unpause(*self.paused)
+            unpause(self.runtime, self.paused)
             self.note.unlink(missing_ok=True)
         self.held = False
 
@@ -77,12 +77,20 @@ def thaw_leftovers(settings: Settings, runtime: Runtime) -> tuple[str, ...]:
         return ()
     except ValueError:  # the run died while it wrote the note: take every paused writer
         names = set(runtime.services())
-    frozen = [s.service for s in runtime.status() if s.state == "paused" and s.service in names]
-    writers = tuple(service.name for service in services.writers(frozen))
-    if writers:
-        runtime.unpause(*writers)
+    writers = unpause(runtime, (service.name for service in services.writers(names)))
     note.unlink(missing_ok=True)
     return writers
+
+
+def unpause(runtime: Runtime, names: Iterable[str]) -> tuple[str, ...]:
+    """Let those of the named services go on that are paused; returns their names."""
+    wanted = set(names)
+    frozen = tuple(
+        status.service for status in runtime.status() if status.state == "paused" and status.service in wanted
+    )
+    if frozen:
+        runtime.unpause(*frozen)
+    return frozen
 
 
 def _note(settings: Settings) -> Path:

@@ -78,6 +78,7 @@ class Settings(BaseSettings):
 
     # policy
     quiesce: Literal["pause", "none"] = Field(default="pause", alias="ARCHON_BACKUP_QUIESCE")
+    store_deadline: float = Field(default=600.0, alias="ARCHON_STORE_DEADLINE", gt=0)  # seconds of any single wait
     pause_limit: float = Field(default=60.0, alias="ARCHON_BACKUP_PAUSE_LIMIT", gt=0)  # seconds
     live_fingerprint_limit: int = Field(
         default=200_000, alias="ARCHON_LIVE_FINGERPRINT_LIMIT", ge=0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import select
 import sys
 
+from archon_dagster.platform.quiesce import unpause
 from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.settings import load_settings
 
@@ -18,9 +19,7 @@ def main(limit: float, names: list[str]) -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     select.select([sys.stdin], [], [], limit)
-    frozen = [status.service for status in runtime.status() if status.state == "paused" and status.service in names]
-    if frozen:
-        runtime.unpause(*frozen)
+    unpause(runtime, names)
 
 
 if __name__ == "__main__":

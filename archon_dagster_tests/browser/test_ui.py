@@ -95,6 +95,7 @@ def test_the_asset_graph_shows_live_data_and_the_backup_made_of_it(ui: Ui, page:
     page.get_by_text("vector_snapshots", exact=True).last.wait_for(timeout=60_000)
     for name in ("graph_export", "database_dump", "configuration_files", "sealed", "catalogue"):
         page.get_by_text(name, exact=True).last.wait_for(timeout=60_000)
+    page.get_by_text("Passed", exact=False).first.wait_for(timeout=60_000)
     picture(page, "asset-graph")
 
 

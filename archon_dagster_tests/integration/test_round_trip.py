@@ -8,15 +8,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from archon_dagster.backup.backup import BackupRequest, BackupResult, take_backup
-from archon_dagster.context import OperationContext, open_context
+from archon_dagster.context import OperationContext, Step, open_context
 from archon_dagster.errors import ArchonError, Cancelled, RestoreFailed, StoreError
+from archon_dagster.platform.quiesce import unpause
 from archon_dagster.platform.settings import Settings
 from archon_dagster.repository.manifest import Fingerprint
 from archon_dagster.repository.repository import Repository
@@ -29,7 +30,7 @@ from archon_dagster.stores.base import STORES, StoreName
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 
-SMALL = {"limit": 40, "max_points": 200}
+SMALL = {"limit": 12, "max_points": 60}
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +146,29 @@ def test_a_server_that_is_down_is_named_and_nothing_is_left(
     no_residue(platform.settings)
 
 
+@pytest.mark.parametrize("service", ["qdrant", "memgraph", "postgres"])
+def test_a_server_that_dies_or_hangs_while_it_is_captured_leaves_nothing(platform: Sandbox, service: str) -> None:
+    hasty = platform.settings.model_copy(update={"store_deadline": 5.0, "pause_limit": 5.0})
+    begun = {entry.id for entry in Repository.open(hasty.repository, create=True).backups()}
+    for harm in (platform.runtime.kill, platform.runtime.pause):
+
+        def harm_it(news: object, harm: Callable[[str], None] = harm) -> None:
+            if isinstance(news, Step) and news.name == "capture" and news.seconds is None:
+                harm(service)
+
+        lifecycle.up(platform.home, owner_pid=os.getpid())
+        seed(platform.settings, platform.runtime, **SMALL)  # type: ignore[arg-type]
+        hurt = open_context(hasty, report=harm_it)
+        with pytest.raises(ArchonError) as failure:
+            back_up(hurt)
+        assert "what to do" in str(failure.value)
+        unpause(platform.runtime, [service])
+        assert {entry.id for entry in hurt.repository.backups() if entry.state == "complete"} == begun
+        assert next(s.state for s in platform.runtime.status() if s.service == "archon-search") == "running"
+    lifecycle.up(platform.home, owner_pid=os.getpid())
+    no_residue(platform.settings)
+
+
 @pytest.mark.parametrize(
     ("service", "store"), [("qdrant", "vectors"), ("memgraph", "graph"), ("postgres", "relational")]
 )
@@ -168,7 +192,7 @@ def change(context: OperationContext, platform: Sandbox) -> None:
     """Something newer than the backup in every store."""
     url = f"http://127.0.0.1:{platform.settings.search_port}/vectorize/document"
     assert httpx.post(url, json={"document_id": "new", "content": "new since"}, timeout=30).json()["success"]
-    seed(platform.settings, platform.runtime, limit=45, max_points=200)
+    seed(platform.settings, platform.runtime, limit=15, max_points=60)
     (platform.settings.project_dir / "config" / "new.yaml").write_text("new: since\n")
 
 
