@@ -357,7 +357,7 @@ def test_a_missing_program_is_named(runtime: ProcessesRuntime, services: Path, t
 
 def test_an_unknown_service_is_refused_before_anything_is_touched(runtime: ProcessesRuntime, service: Make) -> None:
     service("qdrant", SLEEPER)
-    with pytest.raises(ServiceError, match=r"no such service here: nonsense\b[\s\S]*qdrant"):
+    with pytest.raises(ConfigurationError, match=r"no such service here: nonsense\b[\s\S]*qdrant"):
         runtime.up("qdrant", "nonsense")
     assert one(runtime).state == "absent"
 

@@ -18,7 +18,7 @@ from typing import Literal
 import psutil
 from filelock import FileLock, Timeout
 
-from archon_dagster.errors import ServiceError
+from archon_dagster.errors import ConfigurationError, ServiceError
 from archon_dagster.platform.runtime import process_tree as trees
 from archon_dagster.platform.runtime.process_exec import ProcessExec
 from archon_dagster.platform.runtime.process_service import KILL_BUDGET, ServiceProcess
@@ -152,7 +152,7 @@ class ProcessesRuntime:
         have = self.services()
         unknown = [name for name in services if name not in have]
         if unknown:
-            raise ServiceError(
+            raise ConfigurationError(
                 f"no such service here: {', '.join(unknown)}",
                 where=str(self._dir),
                 todo=f"services here: {', '.join(have) or 'none; start the platform first'}",

@@ -1,0 +1,176 @@
+"""`archon` as a user types it, on a running platform: output, JSON and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archon_dagster.repository.repository import Repository
+from archon_dagster.sandbox import lifecycle
+from archon_dagster.sandbox.lifecycle import Sandbox
+from archon_dagster.sandbox.seed import seed
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A shell in which ``archon`` works on one platform."""
+
+    platform: Sandbox
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "ARCHON_HOME": str(self.platform.home)}
+        command = [sys.executable, "-m", "archon_dagster.cli", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+
+    def json(self, *words: str, code: int = 0) -> Any:
+        done = self.run(*words, "--json")
+        assert done.returncode == code, done.stderr
+        return json.loads(done.stdout)
+
+    def fails(self, code: int, *words: str) -> str:
+        done = self.run(*words)
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    home = tmp_path_factory.mktemp("cli")
+    platform = lifecycle.up(home, owner_pid=os.getpid())
+    seed(platform.settings, platform.runtime, limit=12, max_points=60)
+    yield Shell(platform)
+    lifecycle.down(home)
+
+
+@pytest.fixture(scope="module")
+def backup(shell: Shell) -> str:
+    """One backup, taken by the Dagster job in the command's own process."""
+    return str(shell.json("backup")["manifest"]["id"])
+
+
+def test_a_backup_without_a_webserver_is_a_run_on_the_instance(shell: Shell, backup: str) -> None:
+    import dagster as dg
+
+    with dg.DagsterInstance.from_config(str(shell.platform.home / "dagster")) as instance:
+        assert [run.tags["archon/backup"] for run in instance.get_runs()] == [backup]
+        assert list(instance.get_dynamic_partitions("backups")) == [backup]
+        assert instance.event_log_storage.get_pool_limits()[0].limit == 1
+
+
+def test_a_direct_backup_needs_no_dagster(shell: Shell, backup: str) -> None:
+    environment = {**os.environ, "ARCHON_HOME": str(shell.platform.home)}
+    script = (
+        "import sys; sys.modules['dagster'] = None\n"
+        "from archon_dagster.cli.main import run\n"
+        "sys.argv = ['archon', 'backup', '--direct', '--json', '--note', 'no Dagster']\n"
+        "run()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["manifest"]["note"] == "no Dagster"
+
+
+def test_the_list_shows_it(shell: Shell, backup: str) -> None:
+    entries = shell.json("backups")
+    assert backup in [entry["id"] for entry in entries]
+    assert backup in shell.run("backups").stdout
+
+
+@pytest.mark.parametrize("selector", ["latest", "{id}", "{prefix}", "{date}"])
+def test_selectors(shell: Shell, backup: str, selector: str) -> None:
+    words = selector.format(id=backup, prefix=backup[:18], date=backup[:8])
+    assert shell.json("backups", "show", words)["manifest"]["id"].startswith(backup[:8])
+
+
+def test_verify_reads_every_artifact(shell: Shell, backup: str) -> None:
+    found = shell.json("verify", backup)
+    assert found["damage"] == []
+    assert {artifact["state"] for artifact in found["artifacts"]} == {"verified"}
+
+
+def test_a_plan_changes_nothing(shell: Shell, backup: str) -> None:
+    before = shell.json("fingerprint")
+    plan = shell.json("restore", backup, "--plan")
+    assert plan["backup"]["id"] == backup
+    assert shell.json("fingerprint") == before
+
+
+def test_a_direct_restore_of_one_store(shell: Shell, backup: str) -> None:
+    before = shell.json("fingerprint")
+    lifecycle.wipe(shell.platform.home, "relational")
+    result = shell.json("restore", backup, "--confirm", "RESTORE", "--only", "relational", "--direct")
+    assert result["before"] == result["after"]
+    assert shell.json("fingerprint") == before
+
+
+def test_plain_files_and_the_break_glass_reader(shell: Shell, backup: str, tmp_path: Path) -> None:
+    shell.json("backups", "export", backup, str(tmp_path / "plain"))
+    plain = {path.name for path in (tmp_path / "plain").rglob("*") if path.is_file()}
+    extract = Path(shell.platform.settings.repository) / "extract.py"
+    done = subprocess.run([sys.executable, str(extract), backup, str(tmp_path / "glass")], check=False)
+    assert done.returncode == 0
+    assert "manifest.json" in plain
+    assert len([path for path in (tmp_path / "glass").rglob("*") if path.is_file()]) >= len(plain) - 1
+
+
+def test_status_says_what_is_there(shell: Shell, backup: str) -> None:
+    status = shell.json("status")
+    assert status["last_good_backup"] is not None
+    assert {line["service"] for line in status["services"]} == set(shell.platform.services)
+
+
+def test_an_unknown_backup(shell: Shell, backup: str) -> None:
+    assert "there is no backup 'nothing'" in shell.fails(3, "backups", "show", "nothing")
+    shell.fails(3, "restore", "19990101", "--confirm", "RESTORE")
+    shell.fails(3, "verify", "nothing")
+
+
+@pytest.mark.parametrize("words", [("restore", "latest"), ("restore", "latest", "--confirm", "yes")])
+def test_a_missing_word_touches_nothing(shell: Shell, backup: str, words: tuple[str, ...]) -> None:
+    assert "--confirm RESTORE" in shell.fails(2, *words)
+
+
+def test_wrong_names_are_usage_errors(shell: Shell) -> None:
+    assert "unknown store" in shell.fails(2, "backup", "--only", "everything")
+    shell.fails(2, "sandbox", "kill", "nothing")
+    shell.fails(2, "sandbox", "wipe", "everything")
+    shell.fails(2, "nonsense")
+
+
+def test_a_busy_repository_names_the_holder(shell: Shell) -> None:
+    repository = Repository.open(shell.platform.settings.repository, create=True)
+    with repository.lock("a test of the lock"):
+        assert "a test of the lock" in shell.fails(5, "backup", "--direct")
+        assert "a test of the lock" in shell.fails(5, "backup")
+
+
+def test_a_service_that_is_down(shell: Shell, backup: str) -> None:
+    lifecycle.kill(shell.platform.home, "qdrant")
+    assert "Qdrant" in shell.fails(6, "backup", "--direct")
+    assert shell.json("status", code=6)["next"].endswith("qdrant")
+    assert shell.run("sandbox", "start", "qdrant").returncode == 0
+    shell.json("status")
+
+
+def test_a_damaged_backup_is_named(shell: Shell) -> None:
+    manifest = shell.json("backup", "--direct", "--only", "configuration", "--note", "to be damaged")["manifest"]
+    chunk = manifest["artifacts"][0]["chunks"][0]["sha256"]
+    path = Path(shell.platform.settings.repository) / "chunks" / chunk[:2] / chunk
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data)
+    said = shell.fails(4, "verify", manifest["id"])
+    assert manifest["id"] in said
+    assert chunk[:12] in said
