@@ -77,6 +77,7 @@ def memgraph(command: list[str], data: Path, service_dir: Path, port: int, ports
         "telemetry-enabled": "false",
         "storage-properties-on-edges": "true",
         "storage-wal-enabled": "true",
+        "storage-snapshot-interval-sec": 300,  # without its packaged configuration it is 0, which forbids the WAL
         # fixed ports by default, on every interface: a second instance would not start
         "monitoring-address": LOOPBACK,
         "monitoring-port": ports[0],

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,7 @@ VALUES: dict[str, Any] = {
     "no_list": [], "date": Date(2024, 2, 29), "first": Date(1, 1, 1), "time": Time(23, 59, 59, 999_999_000),
     "local": DateTime(2024, 2, 29, 23, 59, 59, 123_456_000),
     "zoned": VIENNA.localize(DateTime(2024, 2, 29, 23, 59, 59, 5_000)),
+    "utc": datetime(2026, 11, 24, 3, 0, 0, 123_456, tzinfo=UTC), "named": DateTime(2026, 11, 24, tzinfo=pytz.UTC),
     "summer": VIENNA.localize(DateTime(2024, 10, 27, 2, 30, 0, 0), is_dst=True),
     "winter": VIENNA.localize(DateTime(2024, 10, 27, 2, 30, 0, 0), is_dst=False),
     "days": Duration(days=-1, seconds=-3, nanoseconds=-5_000), "flat": CartesianPoint((1.0, 2.5)),
@@ -195,7 +197,8 @@ def test_nothing_of_ours_is_left_in_the_graph(store: GraphStore, graph: Graph, w
     graph.fill(50, 50)
     before = store.describe()
     assert_restores(store, exported(store, work).source(), work)
-    assert store.describe() == before
+    after = store.describe()
+    assert (after.counts, after.details) == (before.counts, before.details)
     assert graph.run("MATCH (n) UNWIND keys(n) AS k RETURN DISTINCT k ORDER BY k") == [["f"], ["name"], ["v"]]
     assert graph.run("MATCH (n) UNWIND labels(n) AS l RETURN DISTINCT l") == [["File"]]
 

@@ -1,7 +1,8 @@
 """A double of the neo4j *driver* in front of what a real Memgraph 3.2.1 answered: not a graph database.
 
 It answers ``SHOW`` statements from the recordings, refuses inside a transaction what the recordings say is refused
-there, hands out prepared nodes and relationships, acknowledges writes, and keeps a log of every statement with the
+there, hands out prepared nodes and relationships, keeps what is written as a real one does (a zone by the name the
+time zone database gives it, a duration as days and the rest of a day), and keeps a log of every statement with the
 kind of transaction it came in. It is for questions of order and of transaction kinds; whether the statements do what
 they should is for real servers to tell.
 """
@@ -9,12 +10,15 @@ they should is for real servers to tell.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from neo4j.exceptions import Neo4jError
+from neo4j._codec.hydration.bolt.v2.temporal import dehydrate_datetime, hydrate_datetime
+from neo4j.exceptions import Neo4jError, ServiceUnavailable
+from neo4j.time import DateTime, Duration
 
 DATA = Path(__file__).parents[1] / "data" / "memgraph" / "v3.2.1"
 
@@ -40,6 +44,36 @@ REFUSED_IN_TRANSACTION = {
     for rule in recorded("transaction-rules.json")
     if not rule["ok"] and "multicommand" in rule["error"]["message"]
 }
+
+
+DAY = 86_400 * 10**6  # microseconds
+LINKS = {"UTC": "Etc/UTC", "Zulu": "Etc/UTC"}  # a few of the second names that the time zone database has for a zone
+
+
+def kept(value: Any) -> Any:
+    """What the driver reads after this was written as a parameter."""
+    if isinstance(value, list):
+        return [kept(item) for item in value]
+    if isinstance(value, dict):
+        return {key: kept(item) for key, item in value.items()}
+    if isinstance(value, bytes):
+        raise server_error("Memgraph.ClientError.MemgraphError.MemgraphError", "Something went wrong while executing")
+    if isinstance(value, DateTime) and value.tzinfo is not None:
+        seconds, nanoseconds, zone = dehydrate_datetime(value).fields  # type: ignore[no-untyped-call]
+        zone = LINKS.get(zone, zone)
+        return hydrate_datetime(seconds, nanoseconds // 1000 * 1000, zone)  # type: ignore[no-untyped-call]
+    if isinstance(value, Duration):
+        total = (value.days * 86_400 + value.seconds) * 10**6 + int(value.nanoseconds / 1000)
+        days = abs(total) // DAY * (1 if total >= 0 else -1)
+        return Duration(days=days, microseconds=total - days * DAY)
+    return value
+
+
+def is_early(value: Any) -> bool:
+    """Whether there is a local datetime before 1970 anywhere in it."""
+    if isinstance(value, (list, dict)):
+        return any(map(is_early, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, DateTime) and value.tzinfo is None and value.year < 1970
 
 
 @dataclass(frozen=True)
@@ -72,6 +106,7 @@ class MemgraphDouble:
     """The driver; give its ``open`` to the store.
 
     :param failures: by the beginning of a statement: errors raised one after the other before it succeeds.
+    :param ends_at_early: a local datetime before 1970 among the parameters ends the session (memgraph issue 1748).
     :param lost: how many of every batch of relationships are quietly not created.
     """
 
@@ -79,6 +114,7 @@ class MemgraphDouble:
     nodes: list[tuple[int, list[str], dict[str, Any]]] = field(default_factory=list)
     relationships: list[tuple[str, int, int, dict[str, Any]]] = field(default_factory=list)
     failures: dict[str, list[Exception]] = field(default_factory=dict)
+    ends_at_early: bool = False
     lost: int = 0
     log: list[Statement] = field(default_factory=list)
     sent: list[dict[str, Any]] = field(default_factory=list)
@@ -101,7 +137,12 @@ class MemgraphDouble:
     def answer(self, statement: Statement, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         self.log.append(statement)
         self._fail(statement)
+        if self.ends_at_early and any(map(is_early, parameters.values())):
+            raise ServiceUnavailable("Connection to the server was lost")
         text = statement.text
+        if text.startswith("RETURN"):
+            moment = parameters["moment"]
+            return [{"x": moment if text == "RETURN $moment" else DateTime.from_iso_format(moment)}]
         if text in self.shows:
             return self.shows[text]
         if text.startswith("MATCH"):
@@ -137,13 +178,16 @@ class MemgraphDouble:
 
     def _write(self, text: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         self.sent += rows
+        for name in re.findall(r"localDateTime\(r\.p\.`(\w+)`\)", text):
+            for row in rows:
+                row["p"][name] = DateTime.from_iso_format(row["p"][name])
         if "CREATE (n" in text:
             first = len(self.nodes) + 1000
-            self.nodes += [(first + place, [], row["p"]) for place, row in enumerate(rows)]
+            self.nodes += [(first + place, [], kept(row["p"])) for place, row in enumerate(rows)]
             return [{"k": row["k"], "id": first + place} for place, row in enumerate(rows)]
         if "CREATE (a)" in text:
             made = rows[: len(rows) - self.lost]
-            self.relationships += [("", row["a"], row["b"], row["p"]) for row in made]
+            self.relationships += [("", row["a"], row["b"], kept(row["p"])) for row in made]
             return [{"count": len(made)}]
         known = {node for node, _, _ in self.nodes}
         return [{"id": row["id"]} for row in rows if row["id"] in known]

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytz  # type: ignore[import-untyped]
+from neo4j.time import DateTime
 
 from archon_dagster.errors import StoreError
 from archon_dagster.stores.base import Work
@@ -109,6 +111,7 @@ def test_a_vector_index_is_asked_for_so_that_its_capacity_stays_what_it_was(aske
             "CREATE TEXT INDEX `my ix` ON :`Doc`(`title`, `body`)",
         ),
         (("edge-type_text (name: rel)", "R", ["t"]), "CREATE TEXT EDGE INDEX `rel` ON :`R`(`t`)"),
+        (("text (name: old)", "Doc", None), "CREATE TEXT INDEX `old` ON :`Doc`"),
         (("edge-property", None, "w"), "CREATE GLOBAL EDGE INDEX ON :(`w`)"),
         (("label+property", "A", ["a.b", "c"]), "CREATE INDEX ON :`A`(`a`.`b`, `c`)"),
     ],
@@ -128,6 +131,32 @@ def test_an_edge_vector_index_keeps_its_scalar_kind(work: Work) -> None:
     config = '{"dimension": 2, "metric": "cos", "capacity": 42, "scalar_kind": "i8"}'
     assert Memgraph("3.6.2").create(index) == [f"CREATE VECTOR EDGE INDEX `v` ON :`R`(`e`) WITH CONFIG {config}"]
     assert Memgraph("3.6.2").drop(index) == ["DROP VECTOR INDEX `v`"]
+
+
+def test_a_vector_index_of_the_usual_kind_is_the_same_where_the_kind_is_shown_and_where_it_is_not(work: Work) -> None:
+    row = {"index_name": "v", "label": "A", "property": "e", "capacity": 64, "dimension": 2, "metric": "cos", "size": 0}
+    newer = {**row, "scalar_kind": "f32", "index_type": "label+property_vector"}
+    shows = [{**WITH_DATA, "SHOW INDEX INFO": [], "SHOW VECTOR INDEX INFO": [kind]} for kind in (row, newer)]
+    old, new = ([i.identity for i in schema_of(MemgraphDouble(shows=show), work)] for show in shows)
+    assert old == new
+
+
+def test_vector_indexes_are_taken_once_whatever_their_row_among_the_others_says(work: Work) -> None:
+    rows = [
+        {"index type": kind, "label": "A", "property": "e"}
+        for kind in ("vector", "label+property_vector", "edge-type+property_vector", "label+property_vector (name: v)")
+    ]
+    server = MemgraphDouble(shows={**WITH_DATA, "SHOW INDEX INFO": rows, "SHOW VECTOR INDEX INFO": []})
+    assert [item for item in schema_of(server, work) if item.kind == "index"] == []
+
+
+def test_a_unique_constraint_is_the_same_in_whatever_order_a_server_names_its_properties() -> None:
+    from archon_dagster.stores.graph.memgraph_schema import constraint_of, index_of
+
+    row = {"constraint type": "unique", "label": "B", "properties": ["x", "y"], "data_type": ""}
+    assert constraint_of(row).identity == constraint_of({**row, "properties": ["y", "x"]}).identity
+    index = {"index type": "label+property", "label": "B", "property": ["x", "y"]}
+    assert index_of(None, index).identity != index_of(None, {**index, "property": ["y", "x"]}).identity
 
 
 @pytest.mark.parametrize("shown", ["ZONED DATE TIME", "ZONED_DATE_TIME", "ZONEDDATETIME"])
@@ -227,6 +256,56 @@ def test_every_value_of_a_real_server_comes_back_to_the_driver_as_it_was(work: W
     assert {exact(properties) for _, _, properties in target.nodes} == before
 
 
+@pytest.mark.parametrize("zone", [0, 330, "Etc/UTC", "Europe/Vienna"])
+def test_a_datetime_keeps_its_zone_or_its_offset(zone: int | str, work: Work) -> None:
+    tz = pytz.FixedOffset(zone) if isinstance(zone, int) else pytz.timezone(zone)
+    moment = DateTime(2026, 11, 24, 3, 0, 0, 123_456_000, tzinfo=pytz.UTC).as_timezone(tz)
+    server = MemgraphDouble(nodes=[(0, ["A"], {"at": moment, "in": [moment, {"a map": moment}]})])
+    sink = exported(server, work)
+    target = MemgraphDouble()
+    store(target).restore(sink.source(), work)
+    assert exact(target.nodes[0][2]) == exact(server.nodes[0][2])
+
+
+BORN = DateTime(1815, 12, 10, 6, 0, 0, 1_000)
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_local_datetime_before_1970_comes_back_also_where_it_cannot_be_a_parameter(ends: bool, work: Work) -> None:
+    server = MemgraphDouble(
+        nodes=[(0, ["A"], {"born": BORN, "x": 1}), (1, ["A"], {"born": DateTime(1970, 1, 1)}), (2, ["A"], {"x": 2})],
+        relationships=[("R", 0, 1, {"born": BORN})],
+    )
+    source = exported(server, work).source()
+    target = MemgraphDouble(ends_at_early=ends)
+    store(target).restore(source, work)
+    assert [exact(p) for _, _, p in target.nodes] == [exact(p) for _, _, p in server.nodes]
+    assert [exact(p) for *_, p in target.relationships] == [exact(p) for *_, p in server.relationships]
+    assert any("localDateTime(" in s.text for s in target.log) is ends
+
+
+def test_a_local_datetime_before_1970_where_it_cannot_be_sent_is_refused_before_anything_is_touched(work: Work) -> None:
+    source = exported(MemgraphDouble(nodes=[(7, ["A"], {"born": [BORN]})]), work).source()
+    target = MemgraphDouble(nodes=[(1, [], {})], ends_at_early=True)
+    with pytest.raises(StoreError, match="before 1970 inside a list or map in property 'born' of node 7"):
+        store(target).restore(source, work)
+    assert target.nodes == [(1, [], {})]
+
+
+def test_nobody_is_asked_about_1970_without_need(work: Work) -> None:
+    log = restored(MemgraphDouble(ends_at_early=True), work)
+    assert not [s.text for s in log if s.text.startswith("RETURN")]
+
+
+@pytest.mark.parametrize("whole", [BORN, DateTime(1815, 12, 10, 6, 0, 0, 0)])
+def test_what_comes_back_a_second_late_is_sent_a_second_early(whole: DateTime) -> None:
+    from archon_dagster.stores.graph.early import Way
+
+    sent = Way(behind=True).sent({"at": [whole]})["at"][0]
+    assert sent == (DateTime(1815, 12, 10, 5, 59, 59, 1_000) if whole.nanosecond else whole)
+    assert Way(text=True, behind=True).sent(BORN) == "1815-12-10T05:59:59.000001"
+
+
 # how a restore writes ------------------------------------------------------------------------------------------------
 
 
@@ -268,6 +347,13 @@ def test_data_go_in_write_transactions_without_time_limit_and_schema_goes_outsid
     assert {(s.kind, s.mode, s.timeout) for s in data} == {("transaction", "WRITE", 0)}
     rest = [s for s in log if s.text.startswith(("CREATE", "DROP", "SHOW", "ALTER"))]
     assert {s.kind for s in rest} == {"auto-commit"}
+
+
+def test_relationships_without_properties_are_made_without_setting_any(work: Work) -> None:
+    log = restored(MemgraphDouble(), work)
+    made = {s.text.partition(" CREATE ")[2] for s in log if "CREATE (a)" in s.text}
+    assert "(a)-[e:`SELF`]->(b) RETURN count(e)" in made
+    assert "(a)-[e:`KNOWS`]->(b) SET e = r.p RETURN count(e)" in made
 
 
 def test_nothing_temporary_gets_into_the_graph(work: Work) -> None:
@@ -328,6 +414,9 @@ def test_an_index_the_server_cannot_make_stops_the_restore_with_the_servers_word
         ({"Time": "12:00:00.000000000+01:00"}, "Time"),
         ({"Duration": ["1", "0", "0", "0"]}, "months"),
         ({"Duration": ["0", "0", "0", "5"]}, "nanoseconds"),
+        ({"Duration": ["0", "0", "90000", "0"]}, "division into days"),
+        ({"Duration": ["0", "1", "-5", "0"]}, "division into days"),
+        ({"Duration": ["0", "200000000", "0", "0"]}, "so many days"),
         ([{"LocalDateTime": "2024-02-29T23:59:59.123456789"}], "nanoseconds"),
         ({"map": {"x": {"Point": [4711, "0x1p+0", "0x1p+0"]}}}, "4711"),
     ],

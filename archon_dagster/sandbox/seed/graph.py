@@ -6,6 +6,7 @@ The statements are those that both Memgraph and the sandbox's server take.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from neo4j import Session
 
 _BATCH = 2000
+_BUSY = "Try stopping other"  # Memgraph: "Cannot get unique access to the storage. Try stopping other queries …"
+_PATIENCE, _PAUSE = 30.0, 0.2  # seconds
 _INDEXES = (
     *(("Entity", name) for name in ("entity_id", "entity_type", "source_path", "name", "confidence_score")),
     *((label, "entity_id") for label in ("File", "Directory", "PROJECT", "Page")),
@@ -42,14 +45,19 @@ def write_graph(
 
     :param tell: called with the number of objects written so far.
     """
-    from neo4j import GraphDatabase
+    from neo4j import GraphDatabase, NotificationMinimumSeverity
     from neo4j.exceptions import DriverError, Neo4jError
 
     wanted = (sum(map(len, nodes.values())), len(links))
-    auth = (settings.memgraph_user, settings.memgraph_password.get_secret_value())
+    login = (settings.memgraph_user, settings.memgraph_password.get_secret_value())
     try:
         with (
-            GraphDatabase.driver(settings.memgraph_uri, auth=auth, connection_timeout=10.0) as driver,
+            GraphDatabase.driver(
+                settings.memgraph_uri,
+                auth=login if any(login) else None,
+                connection_timeout=10.0,
+                notifications_min_severity=NotificationMinimumSeverity.OFF,
+            ) as driver,
             driver.session(database=settings.memgraph_database) as session,
         ):
             mark = _digest(nodes, links)
@@ -87,9 +95,25 @@ def _create_indexes(session: Session) -> None:
 
     for label, name in _INDEXES:
         try:
-            _run(session, f"CREATE INDEX ON :{label}({name})")
-        except Neo4jError:  # not Memgraph
-            _run(session, f"CREATE INDEX IF NOT EXISTS FOR (n:{label}) ON (n.{name})")
+            _index(session, f"CREATE INDEX ON :{label}({name})")
+        except Neo4jError as error:
+            if _BUSY in str(error.message):
+                raise
+            _run(session, f"CREATE INDEX IF NOT EXISTS FOR (n:{label}) ON (n.{name})")  # not Memgraph
+
+
+def _index(session: Session, statement: str) -> None:
+    """On Memgraph, whoever has a transaction open makes index statements fail after a second: try again."""
+    from neo4j.exceptions import Neo4jError
+
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return _run(session, statement)
+        except Neo4jError as error:
+            if _BUSY not in str(error.message) or time.monotonic() > deadline:
+                raise
+        time.sleep(_PAUSE)
 
 
 def _forget(session: Session, project: str, labels: Iterable[str]) -> None:
@@ -128,7 +152,7 @@ def _write_links(session: Session, links: Iterable[Link], tell: Callable[[int], 
 
 def _literal(row: Row, without: tuple[str, ...] = ()) -> str:
     """The properties of a row as a map in the statement: several times faster than ``SET n = row`` on this server."""
-    return "{" + ", ".join(f"{name}: row.{name}" for name in row if name not in without) + "}"
+    return "{" + ", ".join(f"`{name}`: row.`{name}`" for name in row if name not in without) + "}"
 
 
 def _batches(rows: list[Row]) -> Iterator[list[Row]]:

@@ -23,6 +23,7 @@ T = TypeVar("T")
 Row = tuple[Any, ...]
 SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
 CONNECT_TIMEOUT = 10.0  # seconds
+IDLE = 300.0  # seconds a connection may lie idle unquestioned; Memgraph closes them after half an hour
 CANCEL_GRACE = 1.0  # seconds a cancelled run may still wait for one answer
 RETRY_BUDGET = 60.0  # seconds one statement may be repeated after conflicts
 FETCH = 2000  # rows the driver asks for at a time
@@ -65,6 +66,7 @@ def open_driver(endpoint: Endpoint, deadline: float) -> Any:
             auth=(endpoint.user, endpoint.password) if endpoint.user or endpoint.password else None,
             connection_timeout=min(CONNECT_TIMEOUT, deadline),
             connection_acquisition_timeout=min(CONNECT_TIMEOUT, deadline),
+            liveness_check_timeout=IDLE,
             notifications_min_severity="OFF",
             telemetry_disabled=True,
             user_agent="archon",
@@ -261,7 +263,7 @@ class Bolt:
             todo = "check MEMGRAPH_USER and MEMGRAPH_PASSWORD"
         elif "transaction timeout" in text:
             todo = "the server's query.timeout ended the transaction; raise it"
-        elif "unique access" in text:
+        elif "Cannot get" in text and "access" in text:
             todo = "another transaction stays open; end it (SHOW TRANSACTIONS names it)"
         return QueryRefused(
             f"the graph server refused to {operation}: {text}",

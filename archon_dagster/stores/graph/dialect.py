@@ -66,17 +66,24 @@ class Dialect:
 
     # writing
 
-    def node_batch(self, labels: Sequence[str]) -> str:
-        """Creates nodes of one label set from ``$rows`` of ``{k, p}``; answers ``k`` and the new id."""
-        pattern = "".join(f":{quoted(label)}" for label in labels)
-        return f"UNWIND $rows AS r CREATE (n{pattern}) SET n = r.p RETURN r.k, id(n)"
+    def node_batch(self, labels: Sequence[str], texts: Sequence[str] = ()) -> str:
+        """Creates nodes of one label set from ``$rows`` of ``{k, p}``; answers ``k`` and the new id.
 
-    def relationship_batch(self, kind: str) -> str:
-        """Creates relationships of one type from ``$rows`` of ``{a, b, p}``; answers how many."""
-        return (
-            "UNWIND $rows AS r MATCH (a) WHERE id(a) = r.a MATCH (b) WHERE id(b) = r.b "
-            f"CREATE (a)-[e:{quoted(kind)}]->(b) SET e = r.p RETURN count(e)"
-        )
+        :param texts: properties in ``p`` that are text and must become local datetimes; see :meth:`as_text`.
+        """
+        pattern = "".join(f":{quoted(label)}" for label in labels)
+        return f"UNWIND $rows AS r CREATE (n{pattern}) SET n = r.p {_read('n', texts)}RETURN r.k, id(n)"
+
+    ENDS = "MATCH (a) WHERE id(a) = r.a MATCH (b) WHERE id(b) = r.b"
+
+    def relationship_batch(self, kind: str, texts: Sequence[str] = (), *, bare: bool = False) -> str:
+        """Creates relationships of one type from ``$rows`` of ``{a, b, p}``; answers how many.
+
+        :param bare: none of them has properties. A Memgraph started without properties on relationships refuses even
+            an empty ``SET``.
+        """
+        properties = "" if bare else f"SET e = r.p {_read('e', texts)}"
+        return f"UNWIND $rows AS r {self.ENDS} CREATE (a)-[e:{quoted(kind)}]->(b) {properties}RETURN count(e)"
 
     def create(self, item: SchemaObject) -> list[str]:
         """The statements that make a schema object; none where this server has nothing like it."""
@@ -104,8 +111,27 @@ class Dialect:
         """
         return None
 
+    def inquire(self, bolt: Bolt, line: bytes) -> None:
+        """Called with every record before anything is touched: the time to ask what only this record makes matter."""
+
+    def as_text(self, properties: dict[str, Json], line: bytes) -> tuple[str, ...]:
+        """The properties that :meth:`outgoing` makes text of because the server does not take them otherwise."""
+        return ()
+
+    def outgoing(self, properties: dict[str, Any], line: bytes) -> dict[str, Any]:
+        """Decoded properties as this server must be sent them to hand them out again as they were.
+
+        :param line: the record as it stands in the artifact.
+        """
+        return properties
+
     def tidy(self, bolt: Bolt) -> None:
         """Called now and then while many objects are deleted."""
+
+
+def _read(variable: str, texts: Sequence[str]) -> str:
+    names = [quoted(name) for name in texts]
+    return "".join(f"SET {variable}.{name} = localDateTime(r.p.{name}) " for name in names)
 
 
 def quoted(name: str) -> str:

@@ -25,6 +25,7 @@ from archon_dagster.stores.graph.values import decode_properties
 
 ROWS = 5000  # a transaction's rows; measured fastest between 1,000 and 10,000
 BYTES = 2 << 20  # of artifact lines a transaction takes at most, for graphs of few but wide nodes
+Texts = tuple[str, ...]
 DELETE = 5_000  # objects deleted in one transaction
 TIDY_EVERY = 200_000  # deleted objects
 
@@ -134,11 +135,11 @@ class Loader:
         self.report.nodes, self.report.relationships = nodes.done, relationships.done
 
     def _nodes(self, batch: list[Node], ids: IdTable) -> None:
-        groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        groups: dict[tuple[tuple[str, ...], Texts], list[dict[str, Any]]] = {}
         for position, item in enumerate(batch):
-            row = {"k": position, "p": decode_properties(item.properties)}
-            groups.setdefault(tuple(item.labels), []).append(row)
-        statements = [(self._dialect.node_batch(labels), rows) for labels, rows in groups.items()]
+            row = {"k": position, "p": self._properties(item)}
+            groups.setdefault((tuple(item.labels), self._texts(item)), []).append(row)
+        statements = [(self._dialect.node_batch(*group), rows) for group, rows in groups.items()]
         created = 0
         for answer in self._bolt.write("create nodes", statements):
             created += len(answer)
@@ -149,17 +150,26 @@ class Loader:
 
     def _relationships(self, batch: list[Relationship], ids: IdTable) -> None:
         starts, ends = ids.find([item.start for item in batch]), ids.find([item.end for item in batch])
-        groups: dict[str, list[dict[str, Any]]] = {}
+        groups: dict[tuple[str, Texts, bool], list[dict[str, Any]]] = {}
         for item, start, end in zip(batch, starts, ends, strict=True):
             if start is None or end is None:
                 raise self._error(f"{item.type} from {item.start} to {item.end}: one of the two was never created")
-            row = {"a": _number(start), "b": _number(end), "p": decode_properties(item.properties)}
-            groups.setdefault(item.type, []).append(row)
-        statements = [(self._dialect.relationship_batch(kind), rows) for kind, rows in groups.items()]
+            row = {"a": _number(start), "b": _number(end), "p": self._properties(item)}
+            groups.setdefault((item.type, self._texts(item), not row["p"]), []).append(row)
+        statements = [
+            (self._dialect.relationship_batch(kind, texts, bare=bare), rows)
+            for (kind, texts, bare), rows in groups.items()
+        ]
         answers = self._bolt.write("create relationships", statements)
-        for (kind, rows), answer in zip(groups.items(), answers, strict=True):
+        for ((kind, _, _), rows), answer in zip(groups.items(), answers, strict=True):
             if answer[0][0] != len(rows):
                 raise self._missing(kind, rows, answer[0][0])
+
+    def _properties(self, item: Node | Relationship) -> dict[str, Any]:
+        return self._dialect.outgoing(decode_properties(item.properties), item.line)
+
+    def _texts(self, item: Node | Relationship) -> Texts:
+        return self._dialect.as_text(item.properties, item.line)
 
     def _missing(self, kind: str, rows: list[dict[str, Any]], created: int) -> StoreError:
         wanted = [{"id": row[end]} for row in rows for end in ("a", "b")]

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from archon_dagster.stores.graph import early
 from archon_dagster.stores.graph.connection import Bolt, QueryRefused
 from archon_dagster.stores.graph.dialect import Dialect, State, quoted
 from archon_dagster.stores.graph.memgraph_schema import (
@@ -26,9 +27,17 @@ from archon_dagster.stores.graph.memgraph_schema import (
     trigger_of,
 )
 from archon_dagster.stores.graph.schema import SchemaObject
+from archon_dagster.stores.graph.special_values import utc_as_offset
 from archon_dagster.stores.graph.values import Json, leaves
 
-CONFLICTS = ("Cannot resolve conflicting transactions", "Cannot get unique access to the storage")
+CONFLICTS = (
+    "Cannot resolve conflicting transactions",
+    # somebody else's open transaction or schema statement; later versions say more after these words
+    "Cannot get unique access",
+    "Cannot get read only access",
+    "Cannot get read-only access",
+    "Cannot get shared access",
+)
 SECRET_SETTINGS = ("license", "organization", "password", "secret", "key")
 _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
@@ -50,6 +59,11 @@ class Memgraph(Dialect):
     name = "memgraph"
     conflicts = CONFLICTS
     unlimited = True
+
+    def __init__(self, version: str):
+        super().__init__(version)
+        self._early: early.Way | None = early.Way()
+        self._asked = False
 
     def state(self, bolt: Bolt) -> State:
         storage = {str(k): v for k, v in bolt.rows("SHOW STORAGE INFO", "read the storage information")}
@@ -102,15 +116,37 @@ class Memgraph(Dialect):
         lacking = [value for value in wanted.options["values"] if value not in existing.options["values"]]
         return [f"ALTER ENUM {quoted(wanted.name or '')} ADD VALUE {quoted(value)}" for value in lacking]
 
+    def inquire(self, bolt: Bolt, line: bytes) -> None:
+        if not self._asked and early.IN_LINE.search(line):
+            self._early, self._asked = early.ask(bolt), True
+
     def refuses(self, labels: Sequence[str], properties: dict[str, Json], line: bytes) -> str | None:
         """What came from another server and would fail here, or lose precision without a word."""
-        if not _SUSPECT.search(line):
+        if not _SUSPECT.search(line) and not early.IN_LINE.search(line):
             return None
         for name, value in properties.items():
-            for kind, content in leaves(value):
-                if (why := _unkept(kind, content)) is not None:
+            for depth, (kind, content) in enumerate(leaves(value)):
+                if (why := _unkept(kind, content) or self._unsent(kind, content, depth)) is not None:
                     return f"{why} in property {name!r}"
         return None
+
+    def _unsent(self, kind: str, content: Any, depth: int) -> str | None:
+        if not early.is_early(kind, content) or (self._early is not None and not (self._early.text and depth)):
+            return None
+        return f"the local datetime before 1970{' inside a list or map' if depth else ''}"
+
+    def as_text(self, properties: dict[str, Json], line: bytes) -> tuple[str, ...]:
+        if self._early is None or not self._early.text or not early.IN_LINE.search(line):
+            return ()
+        return tuple(name for name, value in properties.items() if early.is_early(*next(leaves(value))))
+
+    def outgoing(self, properties: dict[str, Any], line: bytes) -> dict[str, Any]:
+        """A zone that is called ``UTC`` would come back as ``Etc/UTC``; for what is before 1970 see :mod:`.early`."""
+        if b"[UTC]" in line:
+            properties = {name: utc_as_offset(value) for name, value in properties.items()}
+        if self._early is not None and early.IN_LINE.search(line):
+            properties = {name: self._early.sent(value) for name, value in properties.items()}
+        return properties
 
     def tidy(self, bolt: Bolt) -> None:
         bolt.rows("FREE MEMORY", "free the memory of deleted objects")  # else every scan passes over them
@@ -123,13 +159,24 @@ def _unkept(kind: str, content: Any) -> str | None:
     """Memgraph has microseconds, no months in durations, no zoned times, no bytes, and four reference systems."""
     if kind in ("bytes", "Time"):
         return f"the {kind} value"
-    if kind == "Duration" and (content[0] != "0" or int(content[3]) % 1000):
-        return "the months or nanoseconds of the duration"
+    if kind == "Duration":
+        return _unkept_duration(*(int(part) for part in content))
     if kind in ("LocalTime", "LocalDateTime", "DateTime") and not _clock_of(content).endswith("000"):
         return f"the nanoseconds of the {kind}"
     if kind == "Point" and content[0] not in (7203, 9157, 4326, 4979):
         return f"the point with reference system {content[0]}"
     return None
+
+
+def _unkept_duration(months: int, days: int, seconds: int, nanoseconds: int) -> str | None:
+    """Memgraph counts microseconds, and tells them as days and the rest of a day, both of the same sign."""
+    if months or nanoseconds % 1000:
+        return "the months or nanoseconds of the duration"
+    total = (days * 86_400 + seconds) * 10**9 + nanoseconds
+    if abs(total) // 10**3 >= 2**63:
+        return "a duration of so many days"
+    shown_days = abs(total) // (86_400 * 10**9) * (1 if total >= 0 else -1)
+    return "the division into days and seconds of the duration" if shown_days != days else None
 
 
 def _clock_of(text: str) -> str:

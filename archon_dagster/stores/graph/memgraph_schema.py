@@ -14,7 +14,8 @@ from archon_dagster.stores.graph.connection import Bolt
 from archon_dagster.stores.graph.dialect import quoted
 from archon_dagster.stores.graph.schema import SchemaObject
 
-_NAMED = re.compile(r"(?P<type>[a-z+-]+)_text \(name: (?P<name>.*)\)", re.DOTALL)
+_NAMED = re.compile(r"(?:(?P<type>[a-z+-]+)_)?text \(name: (?P<name>.*)\)", re.DOTALL)
+_DEFAULT_SCALAR = "f32"  # what an index has that does not say, and every one had before it could be said
 
 
 def enum_of(row: dict[str, Any]) -> SchemaObject:
@@ -34,14 +35,14 @@ def trigger_of(row: dict[str, Any]) -> SchemaObject:
 
 def indexes(bolt: Bolt | None, rows: list[dict[str, Any]], vectors: list[dict[str, Any]]) -> list[SchemaObject]:
     """``SHOW INDEX INFO`` without its vector rows (they lack the dimension) and ``SHOW VECTOR INDEX INFO``."""
-    plain = [index_of(bolt, row) for row in rows if not row["index type"].endswith("vector")]
+    plain = [index_of(bolt, row) for row in rows if not row["index type"].partition(" ")[0].endswith("vector")]
     return plain + [vector_of(row) for row in vectors]
 
 
 def index_of(bolt: Bolt | None, row: dict[str, Any]) -> SchemaObject:
     kind, on, properties = row["index type"], row["label"], _names(row["property"])
     if (named := _NAMED.fullmatch(kind)) is not None:
-        return SchemaObject("index", f"{named['type']}_text", named["name"], on, properties)
+        return SchemaObject("index", f"{named['type'] or 'label'}_text", named["name"], on, properties)
     options: dict[str, Any] = {}
     if kind == "label+property" and any("." in name for name in properties) and bolt is not None:
         options = {"literal": True} if _dots_are_literal(bolt, on, properties) else {}
@@ -60,7 +61,7 @@ def _dots_are_literal(bolt: Bolt, label: str, properties: tuple[str, ...]) -> bo
 def vector_of(row: dict[str, Any]) -> SchemaObject:
     edge = str(row.get("index_type", "")).startswith("edge")
     options: dict[str, Any] = {"dimension": row["dimension"], "metric": row["metric"], "capacity": row["capacity"]}
-    if "scalar_kind" in row:
+    if row.get("scalar_kind", _DEFAULT_SCALAR) != _DEFAULT_SCALAR:
         options["scalar_kind"] = row["scalar_kind"]
     kind = "edge-type+property_vector" if edge else "label+property_vector"
     return SchemaObject("index", kind, row["index_name"], row["label"], (row["property"],), options)

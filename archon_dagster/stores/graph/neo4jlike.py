@@ -67,19 +67,13 @@ class ArcadeDB(Neo4jLike):
 
     name = "arcadedb"
     schema_first = True
+    ENDS = "MATCH (a), (b) WHERE id(a) = r.a AND id(b) = r.b"  # three times as fast here as one after the other
 
     def state(self, bolt: Bolt) -> State:
         return State(not_covered=("ArcadeDB users, settings and property types pinned by indexes",))
 
     def deletions(self) -> tuple[tuple[str, str], ...]:
         return ((self.DELETE_NODES, "nodes"),)  # relationships by themselves first would take twice as long here
-
-    def relationship_batch(self, kind: str) -> str:
-        """Both ends in one MATCH: three times as fast here as one after the other."""
-        return (
-            "UNWIND $rows AS r MATCH (a), (b) WHERE id(a) = r.a AND id(b) = r.b "
-            f"CREATE (a)-[e:{quoted(kind)}]->(b) SET e = r.p RETURN count(e)"
-        )
 
     def refuses(self, labels: Sequence[str], properties: dict[str, Json], line: bytes) -> str | None:
         for label in labels:

@@ -66,6 +66,8 @@ class SchemaObject:
         if self.kind == "enum" or self.is_unsupported:
             return None
         record = self.as_json()
+        if self.type == "unique":  # Memgraph keeps a set, and shows it in whatever order it learned the names
+            record["properties"] = sorted(self.properties)
         options = {key: value for key, value in self.options.items() if key not in NOT_COMPARED}
         return {**record, "options": options} if options else {k: v for k, v in record.items() if k != "options"}
 

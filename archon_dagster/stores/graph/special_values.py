@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 Json = Any
@@ -138,6 +138,36 @@ def _fixed(offset: timedelta) -> Any:
     import pytz
 
     return pytz.FixedOffset(offset // timedelta(minutes=1))
+
+
+class _BareOffset(tzinfo):
+    """Offset zero without a name; the driver's own object for it has one, ``UTC``, and would send that."""
+
+    def utcoffset(self, moment: datetime | None) -> timedelta:
+        return timedelta(0)
+
+    def dst(self, moment: datetime | None) -> None:
+        return None
+
+    def tzname(self, moment: datetime | None) -> None:
+        return None
+
+
+_BARE_OFFSET = _BareOffset()
+
+
+def utc_as_offset(value: Any) -> Any:
+    """The value with every datetime in the zone ``UTC`` made one with the offset zero, inside lists and maps too."""
+    import pytz
+    from neo4j.time import DateTime
+
+    if isinstance(value, list):
+        return [utc_as_offset(item) for item in value]
+    if isinstance(value, dict):
+        return {key: utc_as_offset(item) for key, item in value.items()}
+    if isinstance(value, DateTime) and value.tzinfo is pytz.UTC:
+        return value.replace(tzinfo=_BARE_OFFSET)
+    return value
 
 
 def _decode_duration(parts: list[str]) -> Any:

@@ -100,15 +100,15 @@ class GraphStore:
     def preflight(self, source: Source, work: Work) -> None:
         """Whether the backup has a graph and the server takes every value in it."""
         artifact = _export_of(source)
-        with self._connected(work) as (_, dialect):
-            self._surveyed(source, artifact, work, _acceptable(dialect, self._endpoint.address))
+        with self._connected(work) as (bolt, dialect):
+            self._surveyed(source, artifact, work, _acceptable(bolt, dialect))
 
     def restore(self, source: Source, work: Work) -> None:
         """Replace the live graph. The whole artifact is checked before anything is removed."""
         artifact = _export_of(source)
         self.report = LoadReport()
         with self._connected(work) as (bolt, dialect):
-            found = self._surveyed(source, artifact, work, _acceptable(dialect, self._endpoint.address))
+            found = self._surveyed(source, artifact, work, _acceptable(bolt, dialect))
             loader = Loader(bolt, dialect, work, self._batch_rows)
             self.report = loader.report
             with source.open(artifact) as stream:
@@ -158,17 +158,18 @@ def _export_of(source: Source) -> Artifact:
     )
 
 
-def _acceptable(dialect: Dialect, address: str) -> Check:
+def _acceptable(bolt: Bolt, dialect: Dialect) -> Check:
     """Refuses what the server would reject or quietly change, before anything is touched."""
 
     def check(record: Node | Relationship) -> None:
         labels, owner = (record.labels, f"node {record.id}") if isinstance(record, Node) else ([], "")
+        dialect.inquire(bolt, record.line)
         reason = dialect.refuses(labels, record.properties, record.line)
         if reason is not None:
             owner = owner or f"relationship {record.type} from {record.start} to {record.end}"  # type: ignore[union-attr]
             raise StoreError(
                 f"{dialect} cannot keep {reason} of {owner}",
-                where=address,
+                where=bolt.endpoint.address,
                 tried="nothing: the graph is as it was",
                 todo="restore into a server of the kind the backup was made on",
             )

@@ -19,7 +19,8 @@ list is a list; everything else is an object with one key that names the type, s
 ==============================================  ==========================================================
 
 Two things are not kept because the driver does not show them: the payload bits of a NaN, and whether a zone of offset
-zero was called ``UTC`` or only had that offset (it is written as ``UTC``).
+zero was called ``UTC`` or only had that offset: both are written as ``[UTC]``. (No loss on Memgraph, where a zone
+called ``UTC`` becomes ``Etc/UTC``: there it always is the bare offset, and is sent as such: ``Dialect.outgoing``.)
 """
 
 from __future__ import annotations
