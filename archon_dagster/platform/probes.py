@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import struct
 import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
@@ -148,18 +149,32 @@ def _verdict(said: Mapping[str, Any]) -> tuple[bool, str] | None:
 def _ask_qdrant(service: Service, settings: Settings, loaded: bool) -> str:
     key = settings.qdrant_api_key
     headers = {} if key is None else {"api-key": key.get_secret_value()}
-    with httpx.Client(base_url=address(service, settings), timeout=service.probe.timeout, headers=headers) as client:
+    where, login = address(service, settings), urlsplit(settings.qdrant_url)
+    with httpx.Client(
+        base_url=where, timeout=service.probe.timeout, headers=headers, trust_env=False, verify=_trust(where),
+        auth=(unquote(login.username), unquote(login.password or "")) if login.username else None,
+    ) as client:  # fmt: skip
         ready = client.get("/readyz")
         if ready.status_code != 200:
             raise _Unwell(f"/readyz: HTTP {ready.status_code}: {ready.text[:200].strip()}")
         names = [str(entry["name"]) for entry in _result(client, "/collections")["collections"]]
         for name in names if loaded else ():
-            _result(client, f"/collections/{quote(name, safe='')}")
+            info = _result(client, f"/collections/{quote(name, safe='')}", absent={})
+            if info.get("status") == "red":
+                raise _Unwell(f"collection {name} is red: {str(info.get('optimizer_status'))[:200]}")
     return f"ready, {len(names)} collections"
 
 
-def _result(client: httpx.Client, path: str) -> Any:
+def _trust(url: str) -> ssl.SSLContext | bool:
+    """The authorities this machine trusts, as the vectors store does; none are needed without TLS."""
+    return ssl.create_default_context() if url.startswith("https:") else False
+
+
+def _result(client: httpx.Client, path: str, absent: Any = None) -> Any:
+    """The answer's result, or ``absent`` where that is given and there is nothing (deleted since it was listed)."""
     response = client.get(path)
+    if response.status_code == 404 and absent is not None:
+        return absent
     if response.status_code != 200:
         raise _Unwell(f"{path}: HTTP {response.status_code}: {response.text[:200].strip()}")
     return response.json()["result"]
@@ -167,7 +182,7 @@ def _result(client: httpx.Client, path: str) -> Any:
 
 # bolt
 
-_BOLT_HANDSHAKE = bytes.fromhex("6060b017 00020205 00000304 00000104 00000001")  # 5.2 down to 5.0, 4.3, 4.1, 1
+_BOLT_HANDSHAKE = bytes.fromhex("6060b017 00020205 00000304 00000104 00000001")  # magic; 5.2 down to 5.0, 4.3, 4.1, 1
 
 
 def _ask_bolt(service: Service, settings: Settings, _: bool) -> str:
@@ -203,7 +218,7 @@ def _endpoint_answers(uri: str, service: Service) -> None:
         (parts.hostname or "127.0.0.1", parts.port or service.port), service.probe.timeout
     ) as s:
         s.settimeout(service.probe.timeout)
-        s.sendall(bytes.fromhex("6060b017") + struct.pack(">4I", 0x00020205, 0x00000304, 0x00000104, 0x00000001))
+        s.sendall(_BOLT_HANDSHAKE)
         if len(s.recv(4)) < 4:
             raise _Unwell("closed the connection during the Bolt handshake")
 

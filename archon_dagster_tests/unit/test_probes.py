@@ -134,6 +134,18 @@ def test_one_dead_collection_behind_a_happy_readyz_is_found_and_named() -> None:
     assert "/collections/c: HTTP 500: dirty shard" in answer.text
 
 
+def test_a_red_collection_is_found_and_named() -> None:
+    answer = qdrant(
+        QDRANT | {"/collections/c": (200, '{"result": {"status": "red", "optimizer_status": {"error": "E"}}}')}
+    )
+    assert not answer.ok
+    assert "collection c is red" in answer.text
+
+
+def test_a_collection_that_was_deleted_meanwhile_is_nobodys_fault() -> None:
+    assert qdrant({path: route for path, route in QDRANT.items() if path != "/collections/c"}).ok
+
+
 def test_before_a_restore_a_dead_collection_is_no_obstacle() -> None:
     assert qdrant(QDRANT | {"/collections/c": (500, "dirty shard")}, loaded=False).ok
 

@@ -105,6 +105,26 @@ def test_an_absent_collection_has_no_snapshots(version: str) -> None:
         assert client.snapshots("newer") == []
 
 
+def test_a_lost_snapshot_directory_holds_no_snapshots() -> None:
+    lost = {"status": {"error": "Service internal error: No such file or directory (os error 2)"}}
+    with recorded("1.7.4", **{"/collections/c/snapshots": (500, lost)}) as (client, _):
+        assert client.snapshots("c") == []
+
+
+def test_disk_use_is_not_known_where_its_route_is_gone() -> None:
+    with recorded("1.18.3", **{"/": (200, {"version": "1.25.0"})}) as (client, _):
+        assert client.disk_bytes("named") is None
+
+
+def test_an_address_may_have_a_path() -> None:
+    behind = {"/behind/a/proxy/": (200, {"version": "1.2.3"})}
+    with (
+        recorded("1.18.3", **behind) as (client, _),
+        Transport(f"{client.address}/behind/a/proxy/", None) as transport,
+    ):
+        assert str(Client(transport).version) == "1.2.3"
+
+
 def test_a_refusal_carries_the_servers_words() -> None:
     with recorded("1.18.3") as (client, _), pytest.raises(Refused, match="Collection `absent` doesn't exist") as caught:
         client.info("absent")

@@ -139,6 +139,14 @@ def test_points_that_were_only_counted_are_compared_by_their_count() -> None:
     assert Fingerprint(parts={"a/points": Part.unread(3)}).differences(read)
 
 
+def test_a_vector_may_be_called_size() -> None:
+    named = {"params": {"vectors": {"size": {"size": 4, "distance": "Dot"}}}}
+    unnamed = {"params": {"vectors": {"size": 4, "distance": "Dot"}}}
+    assert fingerprint.dense_vectors(named) == {"size": {"size": 4, "distance": "Dot"}}
+    assert list(fingerprint.dense_vectors(unnamed)) == [""]
+    assert fingerprint.schema_part(named, {}) != fingerprint.schema_part(unnamed, {})
+
+
 def test_paths_are_quoted() -> None:
     assert path("collections", "a/b ☃?") == "/collections/a%2Fb%20%E2%98%83%3F"
 

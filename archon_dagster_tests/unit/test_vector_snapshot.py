@@ -222,6 +222,18 @@ def repack_segment(source: Path, target: Path, member: str, data: Any) -> Path:
     return target
 
 
+@pytest.mark.parametrize("version", ["1.7.4", "1.18.3"])
+def test_indexes_a_restored_collection_does_not_know_of_are_found_in_its_segments(version: str, tmp_path: Path) -> None:
+    whole = snapshot_of(version, "archon_vectors", tmp_path)
+
+    def forget(name: str, data: bytes) -> bytes:
+        return b'{"schema":{}}' if name.endswith("payload_index.json") else data
+
+    forgetful = snapshot.inspect(repack(whole, tmp_path / "forgetful", forget))
+    assert len(forgetful.indexes) >= 5
+    assert forgetful.indexes == snapshot.inspect(whole).indexes
+
+
 def _points(directory: Path) -> list[Any]:
     import qdrant_edge
 

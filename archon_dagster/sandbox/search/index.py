@@ -1,10 +1,13 @@
 """The two collections in Qdrant the service writes to and searches, over plain REST.
 
-Only routes that every Qdrant from 1.7 on has are used.
+Every Qdrant from 1.7 on will do. Searching is the one thing that has moved: ``/points/query`` is there since 1.10,
+``/points/search`` is on its way out. Which one is used follows from the version the server tells, never from trying:
+after a 404 for a route it does not know, an old server leaves the next request on the connection hanging.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httpx
@@ -54,18 +57,34 @@ class VectorIndex:
 
     async def search(self, vector: list[float], limit: int) -> list[dict[str, Any]]:
         """The nearest points of both collections, best first."""
-        query = {"vector": vector, "limit": limit, "with_payload": True}
         hits: list[dict[str, Any]] = []
-        present = await self.collections()
+        present, new = await self.collections(), await self._has_query()
         for collection in (VECTORS, QUALITY):
             if collection in present:
-                hits += await self._call("POST", f"/collections/{collection}/points/search", json=query)
+                hits += await self._nearest(collection, vector, limit, new)
         return sorted(hits, key=lambda hit: -float(hit["score"]))[:limit]
+
+    async def _nearest(self, collection: str, vector: list[float], limit: int, new: bool) -> list[dict[str, Any]]:
+        rest = {"limit": limit, "with_payload": True}
+        points = f"/collections/{collection}/points"
+        if new:
+            found: list[dict[str, Any]] = await self._call("POST", f"{points}/query", json={"query": vector} | rest,
+                                                           key="points")  # fmt: skip
+        else:
+            found = await self._call("POST", f"{points}/search", json={"vector": vector} | rest)
+        return found
+
+    async def _has_query(self) -> bool:
+        """Asked each time: the server may have been exchanged for another one since."""
+        answer = await self._client.get("/")
+        answer.raise_for_status()
+        version = re.match(r"(\d+)\.(\d+)", str(answer.json().get("version")))
+        return version is not None and (int(version[1]), int(version[2])) >= (1, 10)
 
     async def _create(self, collection: str) -> None:
         vectors = {"size": self._dimension, "distance": "Cosine"}
         answer = await self._client.put(f"/collections/{collection}", json={"vectors": vectors})
-        if answer.status_code != httpx.codes.CONFLICT:  # somebody else was faster
+        if "already exists" not in answer.text:  # somebody else was faster: 409, and 400 of old servers
             answer.raise_for_status()
 
     async def _call(self, method: str, path: str, *, json: Any = None, key: str | None = None) -> Any:

@@ -80,7 +80,10 @@ class Client:
         """Bytes on disk, where the server tells (1.18 and later)."""
         if not self.version.tells_disk_use:
             return None
-        return int(self._get(path("collections", collection, "memory"))["total"]["disk_bytes"])
+        try:
+            return int(self._get(path("collections", collection, "memory"))["total"]["disk_bytes"])
+        except (Refused, KeyError, TypeError):
+            return None  # an undocumented route, which may be gone or answer differently in the next version
 
     def scroll(
         self, collection: str, page: int, *, content: bool, offset: Any = None
@@ -95,9 +98,11 @@ class Client:
         body = {"ids": list(ids), "with_payload": True, "with_vector": True}
         return list(self._ask(path("collections", collection, "points"), body, patience=120.0))
 
-    def search(self, collection: str, vector: Any, using: str, limit: int) -> list[dict[str, Any]]:
-        """An exact search without payloads, best hit first."""
-        common = {"limit": limit, "params": {"exact": True}, "with_payload": False}
+    def search(
+        self, collection: str, vector: Any, using: str, limit: int, *, exact: bool = True
+    ) -> list[dict[str, Any]]:
+        """A search without payloads, best hit first."""
+        common = {"limit": limit, "params": {"exact": exact}, "with_payload": False}
         if self.version.has_query:
             body = {"query": vector} | ({"using": using} if using else {}) | common
             return list(self._ask(path("collections", collection, "points", "query"), body)["points"])
@@ -123,8 +128,9 @@ class Client:
         """Delete a collection; deleting one that is not there, or a dead one, is fine."""
         self._http.request("DELETE", path("collections", collection), patience=120.0, check=self._check)
 
-    def update_optimizers(self, collection: str, settings: Mapping[str, Any]) -> None:
-        body = {"optimizers_config": dict(settings)}
+    def update_collection(self, collection: str, settings: Mapping[str, Any]) -> None:
+        """Change settings, e.g. ``{"optimizers_config": …}``."""
+        body = dict(settings)
         self._http.request("PATCH", path("collections", collection), body=body, patience=60.0, check=self._check)
 
     def create_index(self, collection: str, field: str, schema: Any, patience: float) -> None:
@@ -140,11 +146,15 @@ class Client:
         self._http.request("DELETE", target, params={"wait": "true"}, patience=60.0, check=self._check)
 
     def snapshots(self, collection: str) -> list[ServerSnapshot]:
-        """The snapshot files of a collection; an absent collection has none that can be listed."""
+        """The snapshot files of a collection; an absent collection has none that can be listed.
+
+        Neither has one whose snapshot directory is gone, as after a container was made anew over its old storage:
+        servers differ in what they answer then.
+        """
         try:
             return [_snapshot(collection, entry) for entry in self._get(path("collections", collection, "snapshots"))]
         except Refused as error:
-            if error.status == 404:
+            if error.status == 404 or "No such file or directory" in error.said:
                 return []
             raise
 

@@ -21,6 +21,7 @@ from queue import Empty, Queue
 from typing import Any
 
 from archon_dagster.repository.manifest import Part
+from archon_dagster.stores.vectors.fingerprint import dense_vectors
 from archon_dagster.stores.vectors.offline import COMPLETE
 from archon_dagster.stores.vectors.snapshot import Contents, DamagedSnapshot, unpack
 from archon_dagster.stores.vectors.version import Version
@@ -78,7 +79,7 @@ def read(
     try:
         unpack(snapshot, directory, check)
         arguments = [str(directory / shard) for shard in contents.shards]
-        if "size" in (contents.config.get("params", {}).get("vectors") or {}):
+        if "" in dense_vectors(contents.config):
             arguments.append(COMPLETE)
         return _judge(_run(arguments, check, on_read), snapshot.name, version)
     finally:

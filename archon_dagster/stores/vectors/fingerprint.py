@@ -99,7 +99,7 @@ def schema(config: Mapping[str, Any], indexes: Mapping[str, Any]) -> dict[str, A
     params = config.get("params") or {}
     hnsw = config.get("hnsw_config") or {}
     found = {
-        "vectors": _vectors(params.get("vectors")),
+        "vectors": {name: _dense(value) for name, value in dense_vectors(config).items()},
         "sparse_vectors": _plain(params.get("sparse_vectors") or {}, keep_empty=True),
         "shard_number": params.get("shard_number", 1),
         "sharding_method": params.get("sharding_method") or "auto",
@@ -131,11 +131,11 @@ def _index(value: Any) -> dict[str, Any]:
     return {"type": str(kind).lower()} | {key: v for key, v in _plain(params).items() if key != "type"}
 
 
-def _vectors(vectors: Any) -> dict[str, Any]:
-    if not vectors:
-        return {}
-    named = {"": vectors} if "size" in vectors else vectors
-    return {name: _dense(value) for name, value in named.items()}
+def dense_vectors(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Name -> parameters of a collection's dense vectors; the name of an unnamed one is empty."""
+    vectors = (config.get("params") or {}).get("vectors") or {}
+    unnamed = isinstance(vectors.get("size"), int)  # a vector may be *called* size
+    return {"": vectors} if unnamed else dict(vectors)
 
 
 def _dense(value: Mapping[str, Any]) -> dict[str, Any]:

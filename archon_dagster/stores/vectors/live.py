@@ -8,11 +8,12 @@ from typing import Any
 
 from archon_dagster.errors import StoreError
 from archon_dagster.repository.manifest import Part
+from archon_dagster.stores.vectors import strict
 from archon_dagster.stores.vectors.client import Client
-from archon_dagster.stores.vectors.fingerprint import PointDigest, sampled
+from archon_dagster.stores.vectors.fingerprint import PointDigest, dense_vectors, sampled
 from archon_dagster.stores.vectors.offline import MAX_PAGE, PAGE_FLOATS
+from archon_dagster.stores.vectors.strict import ID_PAGE, limits
 
-ID_PAGE = 10_000
 _LOWER_IS_BETTER = ("Euclid", "Manhattan")
 
 
@@ -23,16 +24,17 @@ def points_part(
 
     Up to ``limit`` points everything is read; beyond it the exact count and the points of the sample.
     """
-    count = client.count(collection)
+    allowed = limits(config)
+    count, page = strict.count(client, collection, config), allowed.cut(page_size(config))
     digest = PointDigest()
     if count <= limit:
-        for point in _everything(client, collection, page_size(config)):
+        for point in _everything(client, collection, page):
             _add(digest, point)
             if digest.count % 64 == 0:
                 on_read(digest.count)
         on_read(digest.count)
         return digest.part(), True
-    for batch in _batches(client, collection, page_size(config), on_read):
+    for batch in _batches(client, collection, allowed.cut(ID_PAGE), page, on_read):
         for point in client.retrieve(collection, batch):
             _add(digest, point)
     return digest.sample_part(count), False
@@ -40,9 +42,8 @@ def points_part(
 
 def page_size(config: Mapping[str, Any]) -> int:
     """Points per page, so that a page of vectors stays small whatever their size."""
-    vectors = (config.get("params") or {}).get("vectors") or {}
-    named = [vectors] if "size" in vectors else list(vectors.values())
-    floats = sum(int(v["size"]) * (16 if v.get("multivector_config") else 1) for v in named)
+    dense = dense_vectors(config).values()
+    floats = sum(int(v["size"]) * (16 if v.get("multivector_config") else 1) for v in dense)
     return max(16, min(MAX_PAGE, PAGE_FLOATS // max(1, floats)))
 
 
@@ -53,15 +54,15 @@ def find_themselves(client: Client, collection: str, config: Mapping[str, Any], 
 
     :raises StoreError: a stored point has lost its vector or does not find itself.
     """
-    points, _ = client.scroll(collection, 16, content=True)
-    unnamed = "size" in ((config.get("params") or {}).get("vectors") or {})
+    points, _ = client.scroll(collection, limits(config).cut(16), content=True)
+    without = [point["id"] for point in points if not point.get("vector")]
+    if "" in dense_vectors(config) and 4 * len(without) > len(points):  # a few may have been stored without one
+        raise _lost(client, collection, f"{len(without)} of the first {len(points)} points have no vector")
     done = 0
     for point in points:
         vector = point.get("vector")
-        if not vector and unnamed:
-            raise _lost(client, collection, f"point {point['id']} has lost its vector")
         named = vector if isinstance(vector, Mapping) else {"": vector} if vector else {}
-        for using, value in list(named.items())[:1]:
+        for using, value in list(_searchable(named))[:1]:
             _find(client, collection, config, point["id"], using, value)
             done += 1
         if done >= tries:
@@ -69,13 +70,21 @@ def find_themselves(client: Client, collection: str, config: Mapping[str, Any], 
     return done
 
 
+def _searchable(named: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Vectors a search can find: a sparse one without a value other than zero has nothing in common with any."""
+    for using, value in named.items():
+        if not isinstance(value, Mapping) or any(value.get("values") or ()):
+            yield using, value
+
+
 def _find(client: Client, collection: str, config: Mapping[str, Any], point: Any, using: str, value: Any) -> None:
-    hits = client.search(collection, value, using, 10)
+    allowed = limits(config)
+    hits = client.search(collection, value, using, allowed.cut(10), exact=allowed.exact)
     if not hits:
         raise _lost(client, collection, f"a search for stored point {point} finds nothing")
     if any(hit["id"] == point for hit in hits):
         return
-    own = _own_score(config, using, value)
+    own = _own_score(config, using, value) if allowed.exact else None  # an approximate search may miss it
     if own is None:
         return
     distance, score = own
@@ -88,8 +97,7 @@ def _find(client: Client, collection: str, config: Mapping[str, Any], point: Any
 
 def _own_score(config: Mapping[str, Any], using: str, value: Any) -> tuple[str, float] | None:
     """The distance's name and a dense vector's score against itself; ``None`` where that cannot be told."""
-    vectors = (config.get("params") or {}).get("vectors") or {}
-    params = vectors if "size" in vectors else vectors.get(using)
+    params = dense_vectors(config).get(using)
     if params is None or isinstance(value, Mapping) or isinstance(value[0], list):
         return None
     distance = str(params["distance"])
@@ -115,11 +123,13 @@ def _everything(client: Client, collection: str, page: int) -> Iterator[dict[str
             return
 
 
-def _batches(client: Client, collection: str, size: int, on_read: Callable[[int], None]) -> Iterator[Sequence[Any]]:
+def _batches(
+    client: Client, collection: str, page: int, size: int, on_read: Callable[[int], None]
+) -> Iterator[Sequence[Any]]:
     """The ids of the sample, in batches; every id is looked at, no content is read."""
     offset, batch, seen = None, [], 0
     while True:
-        points, offset = client.scroll(collection, ID_PAGE, content=False, offset=offset)
+        points, offset = client.scroll(collection, page, content=False, offset=offset)
         seen += len(points)
         on_read(seen)
         batch += [point["id"] for point in points if sampled(point["id"])]

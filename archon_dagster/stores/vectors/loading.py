@@ -7,15 +7,16 @@ segments are broken leaves the collection *dead*; loading a good one afterwards 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from archon_dagster.errors import ArchonError, Cancelled, StoreError, StoreUnavailable
+from archon_dagster.repository.manifest import Part
 from archon_dagster.stores.base import Work
-from archon_dagster.stores.vectors import leftovers, live
+from archon_dagster.stores.vectors import leftovers, live, strict
 from archon_dagster.stores.vectors.client import Client
 from archon_dagster.stores.vectors.fingerprint import index_schemas
 from archon_dagster.stores.vectors.snapshot import Contents
@@ -25,6 +26,7 @@ from archon_dagster.stores.vectors.waiting import pause
 _GRACE = 60.0  # seconds a restore that the server has begun may still take after a cancel
 _SETTLE = 60.0  # seconds until the counts must be right after the server has said "restored"
 _POLL = 0.5
+MEASURED_WHOLE = 200_000  # points of a trial load that are all read; of more, the sample
 _TUNING = (
     "deleted_threshold", "vacuum_min_vector_number", "default_segment_number", "max_segment_size", "memmap_threshold",
     "indexing_threshold", "flush_interval_sec", "max_optimization_threads",
@@ -80,7 +82,8 @@ def prove(client: Client, target: str, count: int | None, work: Work) -> None:
 def _look(client: Client, target: str, count: int | None) -> str:
     """What is not yet as it must be; empty when all is."""
     try:
-        info, found = client.info(target), client.count(target)
+        info = client.info(target)
+        found = strict.count(client, target, info.get("config") or {})
     except (Refused, StoreUnavailable) as error:
         return error.what
     if info.get("status") == "red":
@@ -95,14 +98,10 @@ def trial(client: Client, candidate: Candidate, work: Work, cleanup: float) -> N
 
     :raises StoreError: this server cannot load this file, or what it loads is not intact.
     """
-    name = leftovers.trial_name(candidate.collection)
-    left = ""
     try:
-        load(client, candidate, name, work, cleanup)
-        prove(client, name, candidate.count, work)
-    except Cancelled:
-        raise
-    except StoreUnavailable:
+        with _under_a_scratch_name(client, candidate, work, cleanup) as name:
+            prove(client, name, candidate.count, work)
+    except (Cancelled, StoreUnavailable):
         raise
     except StoreError as error:
         raise StoreError(
@@ -111,6 +110,26 @@ def trial(client: Client, candidate: Candidate, work: Work, cleanup: float) -> N
             where=client.address,
             todo="restore another backup, or this one to a server of the version it was made on",
         ) from error
+
+
+def measure(client: Client, candidate: Candidate, work: Work, cleanup: float) -> Part:
+    """Load the snapshot under a scratch name, read its points, and remove it again.
+
+    :raises StoreError: this server cannot load this file, or what it loads is not intact.
+    """
+    with _under_a_scratch_name(client, candidate, work, cleanup) as name:
+        prove(client, name, candidate.count, work)
+        part, _ = live.points_part(client, name, client.info(name)["config"], MEASURED_WHOLE, lambda _: work.check())
+        return part
+
+
+@contextmanager
+def _under_a_scratch_name(client: Client, candidate: Candidate, work: Work, cleanup: float) -> Iterator[str]:
+    name = leftovers.trial_name(candidate.collection)
+    left = ""
+    try:
+        load(client, candidate, name, work, cleanup)
+        yield name
     finally:
         quiet = client.uninterrupted()
         left = leftovers.persist(lambda: quiet.delete_collection(name), f"delete collection {name}", cleanup)
@@ -153,9 +172,13 @@ def _align_indexes(
 
 
 def _align_tuning(client: Client, target: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Optimizer settings of a collection that existed before are its own; the backup's are put back."""
+    """Optimizer settings and strict mode of a collection that existed before are its own; put the backup's back."""
     have, want = found.get("optimizer_config") or {}, wanted.get("optimizer_config") or {}
     changed = {key: want[key] for key in _TUNING if want.get(key) is not None and want[key] != have.get(key)}
-    if changed:
+    settings = {"optimizers_config": changed} if changed else {}
+    mode = wanted.get("strict_mode_config") or {"enabled": False}
+    if mode != (found.get("strict_mode_config") or {"enabled": False}):
+        settings["strict_mode_config"] = mode
+    for key, value in settings.items():
         with suppress(Refused):  # a newer server may have dropped one; tuning is not content
-            client.update_optimizers(target, changed)
+            client.update_collection(target, {key: value})

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
+from archon_dagster.stores.vectors import storage
 from archon_dagster.stores.vectors.fingerprint import PointDigest
 
 PAGE_FLOATS = 512 * 1024  # of vectors in memory at a time; a Python float takes 32 bytes
@@ -32,8 +34,9 @@ def main(arguments: list[str]) -> int:
 def read(directories: list[str], *, complete: bool) -> dict[str, Any]:
     """Exact count and digest of the points of all shards.
 
-    :param complete: the collection has one unnamed vector, so that a point without one has lost it: the engine, like
-        the server, says nothing about a vector file that is cut short, and counts right.
+    :param complete: the collection has one unnamed vector. A point without it was stored so, or has lost it: the
+        engine, like the server, says nothing about a vector file that is cut short, and counts right. Then the files
+        decide.
     """
     digest, counted = PointDigest(), 0
     for directory in directories:
@@ -46,6 +49,7 @@ def read(directories: list[str], *, complete: bool) -> dict[str, Any]:
 def _shard(directory: str, digest: PointDigest, complete: bool) -> int:
     import qdrant_edge
 
+    cut = complete and storage.cut_short(Path(directory))  # first: the engine writes into the directory
     shard = qdrant_edge.EdgeShard.load(directory)
     try:
         counted = int(shard.count(qdrant_edge.CountRequest(exact=True)))
@@ -54,7 +58,7 @@ def _shard(directory: str, digest: PointDigest, complete: bool) -> int:
             request = qdrant_edge.ScrollRequest(offset=offset, limit=page, with_payload=True, with_vector=True)
             points, offset = shard.scroll(request)
             for point in points:
-                if complete and not point.vector:
+                if cut and not point.vector:
                     raise ValueError(f"point {point.id} has lost its vector")
                 digest.add(point.id, point.vector, point.payload)
             _say({"read": digest.count})

@@ -87,7 +87,8 @@ def _prepare(
     file = work.scratch / f"restore-{number}.snapshot"
     try:
         contents = verification.fetch(source, artifact, file, work)
-        if artifact.name in work.verified and matching:
+        if artifact.name in work.verified and matching and engine.knows(backup.server) and not contents.rocksdb:
+            # what the engine cannot read is in the list too: complete as a file, and that is all
             return Candidate(collection, file, artifact.sha256, contents, artifact.counts.get(collection))
         reading = _read(file, contents, backup, work)
         wrong = verification.differences(collection, artifact, contents, reading)
@@ -122,7 +123,11 @@ def _try(client: Client, candidate: Candidate, work: Work, options: Options, *, 
             )
         return
     work.report(Progress("vectors", f"trial load of {candidate.collection}", 0, None, "collections"))
-    loading.trial(client, candidate, work, options.cleanup)
+    try:
+        loading.trial(client, candidate, work, options.cleanup)
+    except StoreError as error:
+        if must or "No space left" not in error.what:
+            raise
 
 
 def _apply(client: Client, backup: Configuration, candidates: list[Candidate], work: Work, options: Options) -> None:

@@ -7,6 +7,10 @@ Layout (a tar; ``<n>`` is a shard)::
     config.json  payload_index.json  shard_key_mapping.json  version.info
 
 ``version.info`` is the version of a library inside the server, not the server's: that one stands in the manifest.
+
+``payload_index.json`` is what the *collection* believes its payload indexes to be. What it has, and shows, is in its
+segments: servers before 1.15 restore the segments of a snapshot without telling the collection, so that the next
+snapshot of a restored collection has its indexes in the segments only.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ _SEGMENT = re.compile(r"^\d+/segments/[^/]+\.tar$")
 _KEPT = re.compile(r"^(config\.json|payload_index\.json|\d+/replica_state\.json)$")
 _ROCKSDB = ("snapshot/db_backup", "snapshot/payload_index_db_backup")
 _INNER = "snapshot/files/"
+_SEGMENT_INDEXES = f"{_INNER}payload_index/config.json"
 _SEGMENT_FINAL = (f"{_INNER}segment.json", f"{_INNER}version.info")
 
 
@@ -40,7 +45,7 @@ class Contents:
     """What a complete snapshot says of itself.
 
     :param config: its ``config.json``: vector parameters, graph, quantization, optimizer settings.
-    :param indexes: the payload indexes, as in ``payload_index.json``.
+    :param indexes: the payload indexes its segments have, in the form of ``payload_index.json``.
     :param shards: shards whose data are in this file.
     :param remote_shards: shards that other nodes hold: their data are *not* here.
     :param rocksdb: segments of a server (before about 1.16) that kept part of them in RocksDB.
@@ -58,7 +63,11 @@ class SnapshotScanner:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._tar = TarScanner(lambda m: bool(_KEPT.match(_clean(m))), lambda m: bool(_SEGMENT.match(_clean(m))))
+        self._tar = TarScanner(
+            lambda m: bool(_KEPT.match(_clean(m))),
+            lambda m: bool(_SEGMENT.match(_clean(m))),
+            lambda m: _clean(m) == _SEGMENT_INDEXES,
+        )
 
     def feed(self, data: bytes) -> None:
         """The next bytes; raises :class:`DamagedSnapshot` as soon as they cannot be part of a snapshot."""
@@ -94,19 +103,29 @@ class SnapshotScanner:
                 raise self._damaged(f"{segment} is incomplete: {', '.join(cut)} missing")
         return Contents(
             config=self._json(kept, "config.json"),
-            indexes=self._json(kept, "payload_index.json").get("schema") or {},
+            indexes=self._indexes(self._json(kept, "payload_index.json").get("schema") or {}),
             shards=tuple(local),
             remote_shards=tuple(n for n in shards if n not in local),
             rocksdb=any(name.startswith(_ROCKSDB) for members in segments.values() for name in members),
         )
 
-    def _json(self, kept: dict[str, bytes], name: str) -> dict[str, Any]:
+    def _indexes(self, believed: dict[str, Any]) -> dict[str, Any]:
+        """Those of all segments together, as the server tells them; what the collection believes, if none says."""
+        found: list[dict[str, Any]] = []
+        for name, inside in self._tar.inside.items():
+            kept = {_clean(member): data for member, data in inside.kept.items()}
+            if _SEGMENT_INDEXES in kept:
+                fields = self._json(kept, _SEGMENT_INDEXES, f"{name}: ").get("indexed_fields")
+                found += [fields] if isinstance(fields, dict) else []
+        return {field: schema for fields in found for field, schema in fields.items()} if found else believed
+
+    def _json(self, kept: dict[str, bytes], name: str, inside: str = "") -> dict[str, Any]:
         try:
             value = json.loads(kept[name])
         except (KeyError, ValueError) as error:
-            raise self._damaged(f"{name} in it is not readable: {error}") from error
+            raise self._damaged(f"{inside}{name} in it is not readable: {error}") from error
         if not isinstance(value, dict):
-            raise self._damaged(f"{name} in it is not an object")
+            raise self._damaged(f"{inside}{name} in it is not an object")
         return value
 
     def _damaged(self, why: str) -> DamagedSnapshot:

@@ -12,7 +12,7 @@ from typing import Any
 
 from archon_dagster.errors import StoreError
 from archon_dagster.repository.manifest import Fingerprint, Part
-from archon_dagster.stores.vectors import fingerprint, live
+from archon_dagster.stores.vectors import fingerprint, live, strict
 from archon_dagster.stores.vectors.client import Client
 from archon_dagster.stores.vectors.leftovers import is_trial
 from archon_dagster.stores.vectors.transport import Refused
@@ -65,12 +65,19 @@ def examine(client: Client, names: Sequence[str] | None = None) -> State:
         if names is None and is_trial(name):
             continue
         try:
-            alive[name] = Collection(name=name, info=client.info(name), count=client.count(name))
+            alive[name] = _ask(client, name)
         except Refused as error:
+            if error.status == 404 and names is None:
+                continue  # deleted since it was listed
             if error.status < 500:
                 raise
             dead[name] = error.said
     return State(alive=alive, dead=dead)
+
+
+def _ask(client: Client, name: str) -> Collection:
+    info = client.info(name)
+    return Collection(name=name, info=info, count=strict.count(client, name, info.get("config") or {}))
 
 
 def refuse_cluster(client: Client) -> None:

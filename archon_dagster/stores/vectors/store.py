@@ -8,14 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from archon_dagster.errors import StoreError
 from archon_dagster.platform.settings import Settings
 from archon_dagster.repository.manifest import Fingerprint
 from archon_dagster.stores.base import Description, Progress, Sink, Source, StoreName, Verdict, Work
 from archon_dagster.stores.vectors import export, restoring, state, verification
 from archon_dagster.stores.vectors.client import Client
 from archon_dagster.stores.vectors.ledger import Ledger
-from archon_dagster.stores.vectors.transport import Refused, Transport, address
+from archon_dagster.stores.vectors.transport import Transport, address
 from archon_dagster.stores.vectors.waiting import Check, never
 
 
@@ -65,7 +64,7 @@ class VectorStore:
         """Version, exact counts, settings; collections that do not work are named in ``details["dead"]``."""
         with self._client() as client:
             found = state.examine(client)
-            sizes = [_disk_bytes(client, name) for name in found.alive]
+            sizes = [client.disk_bytes(name) for name in found.alive]
             known = [size for size in sizes if size is not None]
             return Description(
                 store="vectors",
@@ -129,13 +128,6 @@ def open_vectors(settings: Settings) -> VectorStore:
         live_limit=settings.live_fingerprint_limit,
         ledger=settings.home / "state" / "qdrant-snapshots.json",
     )
-
-
-def _disk_bytes(client: Client, name: str) -> int | None:
-    try:
-        return client.disk_bytes(name)
-    except (Refused, StoreError, KeyError, TypeError):
-        return None  # an undocumented route: its absence says nothing about the collection
 
 
 def _summary(collection: state.Collection) -> dict[str, Any]:

@@ -38,16 +38,20 @@ class TarScanner:
 
     :param keep: members whose content is wanted, by name; found in :attr:`kept` afterwards.
     :param nested: members that are archives themselves and are scanned too, by name; found in :attr:`inside`.
+    :param keep_nested: as ``keep``, for the members of those.
     """
 
     def __init__(
-        self, keep: Callable[[str], bool] = lambda _: False, nested: Callable[[str], bool] = lambda _: False
+        self,
+        keep: Callable[[str], bool] = lambda _: False,
+        nested: Callable[[str], bool] = lambda _: False,
+        keep_nested: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.members: list[Member] = []
         self.kept: dict[str, bytes] = {}
         self.inside: dict[str, TarScanner] = {}
         self.ended = False
-        self._keep, self._nested = keep, nested
+        self._keep, self._nested, self._keep_nested = keep, nested, keep_nested
         self._pending = bytearray()  # an unfinished block
         self._body = self._padding = self._offset = self._zeros = 0
         self._long_name: str | None = None
@@ -134,7 +138,7 @@ class TarScanner:
         if kind == b"S":
             return
         if self._nested(name):
-            inner = self.inside[name] = TarScanner()
+            inner = self.inside[name] = TarScanner(self._keep_nested)
             self._sink, self._finish = _named(inner.feed, name), _named(inner.close_unmarked, name)
             if not size:
                 self._finish()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any
@@ -19,6 +20,7 @@ from archon_dagster.stores.vectors import waiting
 from archon_dagster.stores.vectors.waiting import Check
 
 CONNECT, ANSWER, IDLE = 5.0, 30.0, 30.0  # seconds: to connect, for an ordinary answer, between two pieces of a stream
+RATE_LIMITED = 300.0  # seconds a request may be put off by a collection's rate limit
 PIECE = 1 << 20
 
 
@@ -51,6 +53,7 @@ class Transport:
             headers={"api-key": api_key} if api_key else {},
             timeout=httpx.Timeout(ANSWER, connect=CONNECT),
             trust_env=False,  # a proxy for the web is not a way to a database
+            limits=httpx.Limits(keepalive_expiry=2.0),  # the server closes idle connections after five
             verify=ssl.create_default_context() if url.startswith("https:") else False,
         )
 
@@ -94,8 +97,12 @@ class Transport:
             except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
                 return ask()
 
+        until = time.monotonic() + RATE_LIMITED
         with self._explained(method, target, patience):
             answer = waiting.call(ask_again if reads else ask, check, grace=grace)
+            while (again := _retry_after(answer)) is not None and time.monotonic() + again < until:
+                waiting.pause(again, check)
+                answer = waiting.call(ask_again if reads else ask, check, grace=grace)
         return self._result(method, target, answer)
 
     def download(self, target: str, offset: int, check: Check) -> Iterator[bytes]:
@@ -196,6 +203,12 @@ def address(url: str) -> str:
         raise ConfigurationError("QDRANT_URL is not an http(s) address", todo="correct it; nothing was touched")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "") + parts.path.rstrip("/")
+
+
+def _retry_after(answer: httpx.Response) -> float | None:
+    """Seconds after which a request that hit a collection's rate limit (strict mode) may be sent again."""
+    after = answer.headers.get("retry-after", "") if answer.status_code == 429 else ""
+    return max(0.1, float(after)) if after.replace(".", "", 1).isdecimal() else None
 
 
 def _error(content: Any) -> str:
