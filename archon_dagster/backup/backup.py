@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from archon_dagster.backup.capture import capture
-from archon_dagster.backup.checks import Expected, check_backup, last_good
+from archon_dagster.backup.checks import Expected, check_backup, last_good, mark_checks
 from archon_dagster.context import OperationContext, Step
 from archon_dagster.errors import ConfigurationError, StoreError
 from archon_dagster.platform.quiesce import thaw_leftovers
@@ -89,6 +89,7 @@ def back_up_under_lock(
         failures |= captured.failures
         timer.seconds |= {f"export {name}": seconds for name, seconds in captured.seconds.items()}
         with timer.step("seal"):
+            mark_checks(context, pending.id, finished=False)
             manifest = pending.seal(
                 window=captured.window,
                 stores=tuple(name for name in live if name not in failures),
@@ -100,6 +101,7 @@ def back_up_under_lock(
     with timer.step("check"):
         expected = Expected(request.stores, live, previous, request.accept_counts, failures)
         checks = check_backup(context, manifest, expected)
+        mark_checks(context, manifest.id, finished=True)
     return BackupResult(manifest, tuple(checks), live, timer.seconds, failures)
 
 

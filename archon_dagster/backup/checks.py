@@ -26,6 +26,8 @@ from archon_dagster.stores.base import Description, StoreName, Verdict
 
 CHECKS: tuple[str, ...] = ("complete", "digests", "readable", "counts_match_live", "counts_plausible")
 
+FINISHED = "checks_finished"
+
 LIVE_TOLERANCE = 0.05  # share of the live count by which a capture may differ: writers go on until the window opens
 LIVE_ALLOWANCE = 100  # records by which it may always differ
 HALVED = 0.5  # a part with less than this share of the last good backup's count is suspicious
@@ -69,6 +71,13 @@ def check_backup(context: OperationContext, manifest: Manifest, expected: Expect
             manifest, expected.previous, accepted=expected.accepted
         )
     return [_record(context, manifest, name, ask()) for name, ask in questions.items()]
+
+
+def mark_checks(context: OperationContext, backup_id: str, *, finished: bool) -> None:
+    """Keep a backup out of ``latest`` until its checks have been run, also if the run dies in between."""
+    detail = "every check was run" if finished else "the run ended before its checks did: take another backup"
+    record = CheckRecord(name=FINISHED, passed=finished, detail=detail, time=datetime.now(UTC))
+    context.repository.record(backup_id, record)
 
 
 def _record(context: OperationContext, manifest: Manifest, name: str, finding: Finding) -> CheckRecord:

@@ -21,7 +21,7 @@ from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.repository.catalogue import Entry
 from archon_dagster.repository.manifest import Manifest
 from archon_dagster.repository.repository import Repository
-from archon_dagster.repository.verification import CheckRecord, failed_checks
+from archon_dagster.repository.verification import CheckRecord, failed_checks, newest_checks
 from archon_dagster.stores.base import STORES, StoreName
 
 app = typer.Typer(no_args_is_help=False)
@@ -63,7 +63,7 @@ def backup(
     else:
         manifest = _through_dagster(settings, stores, note, no_pause, accept_counts, as_json)
     show_backup(_repository(settings), manifest, as_json=as_json)
-    _fail_when_bad(_repository(settings).checks(manifest.id), manifest)
+    _fail_when_bad(failed_checks(_repository(settings).checks(manifest.id)), manifest)
 
 
 def _through_dagster(
@@ -179,7 +179,7 @@ def verify(selector: Selector, as_json: Json = False) -> None:
 
 def show_backup(repository: Repository, manifest: Manifest, *, as_json: bool) -> None:
     """One backup on the terminal or as JSON."""
-    checks = repository.checks(manifest.id)
+    checks = newest_checks(repository.checks(manifest.id))
     if as_json:
         print_json({"manifest": manifest, "checks": checks})
         return
@@ -212,8 +212,7 @@ def show_backup(repository: Repository, manifest: Manifest, *, as_json: bool) ->
         console.print(f"{mark} {check.name}: {check.detail}", highlight=False)
 
 
-def _fail_when_bad(checks: list[CheckRecord], manifest: Manifest) -> None:
-    failed = [check for check in checks if not check.passed]
+def _fail_when_bad(failed: list[CheckRecord], manifest: Manifest) -> None:
     if failed:
         raise DamagedBackup(
             f"backup {manifest.id} was taken but failed: {', '.join(check.name for check in failed)}",

@@ -103,31 +103,49 @@ def submit(url: str, job: str, config: dict[str, Any], *, on_line: Callable[[str
         raise ArchonError(f"the job {job} was not accepted: {reason or answer['__typename']}", where=url)
     run_id = answer["run"]["runId"]
     on_line(f"run {url}/runs/{run_id}")
+    following = _Following(url, run_id, on_line, time.monotonic() + budget)
     try:
-        return _follow(url, run_id, on_line, time.monotonic() + budget)
+        return following.to_the_end()
     except KeyboardInterrupt as interrupt:
         _ask(url, STOP, {"run": run_id})
-        run = _follow(url, run_id, on_line, time.monotonic() + budget)
+        run = following.to_the_end()
         raise Cancelled(f"the run was stopped on request and ended as {run.status}", where=run_id) from interrupt
 
 
-def _follow(url: str, run_id: str, on_line: Callable[[str], None], deadline: float) -> Run:
+@dataclass
+class _Following:
+    """A run being followed; an interrupted look goes on where it was."""
+
+    url: str
+    run_id: str
+    on_line: Callable[[str], None]
+    deadline: float
     cursor: str | None = None
-    error = kind = ""
-    while time.monotonic() < deadline:
-        answer = _ask(url, FOLLOW, {"run": run_id, "after": cursor})
+    error: str = ""
+    kind: str = ""
+
+    def to_the_end(self) -> Run:
+        while time.monotonic() < self.deadline:
+            run = self._look()
+            if run is not None:
+                return run
+            time.sleep(POLL)
+        page = f"{self.url}/runs/{self.run_id}"
+        raise ArchonError("the run has not ended in time", where=page, todo="follow it in the UI")
+
+    def _look(self) -> Run | None:
+        answer = _ask(self.url, FOLLOW, {"run": self.run_id, "after": self.cursor})
         log, run = answer["logsForRun"], answer["runOrError"]
-        cursor = log["cursor"]
+        self.cursor = log["cursor"]
         for event in log["events"]:
             if event["__typename"] == "LogMessageEvent":
-                on_line(event["message"])
-            reason, its_kind = _failure(event)
-            error, kind = error or reason, kind or its_kind
-        if run["status"] in ENDED and not log["hasMore"]:
-            tags = {tag["key"]: tag["value"] for tag in run["tags"]}
-            return Run(run_id, run["status"], tags, error, kind)
-        time.sleep(POLL)
-    raise ArchonError("the run has not ended in time", where=f"{url}/runs/{run_id}", todo="follow it in the UI")
+                self.on_line(event["message"])
+            reason, kind = _failure(event)
+            self.error, self.kind = self.error or reason, self.kind or kind
+        if run["status"] not in ENDED or log["hasMore"]:
+            return None
+        tags = {tag["key"]: tag["value"] for tag in run["tags"]}
+        return Run(self.run_id, run["status"], tags, self.error, self.kind)
 
 
 def _failure(event: dict[str, Any]) -> tuple[str, str]:

@@ -178,8 +178,12 @@ def read_checks(backend: Backend, backup_id: str) -> list[CheckRecord]:
 
 def failed_checks(checks: Sequence[CheckRecord]) -> list[CheckRecord]:
     """The checks whose newest result is a failure."""
-    newest = {check.name: check for check in sorted(checks, key=lambda check: check.time)}
-    return [check for check in newest.values() if not check.passed]
+    return [check for check in newest_checks(checks) if not check.passed]
+
+
+def newest_checks(checks: Sequence[CheckRecord]) -> list[CheckRecord]:
+    """The newest result of each check, in the order of their first results."""
+    return list({check.name: check for check in sorted(checks, key=lambda check: check.time)}.values())
 
 
 def _read_check(backend: Backend, key: str, match: re.Match[str]) -> CheckRecord:

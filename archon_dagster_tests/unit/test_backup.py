@@ -67,6 +67,21 @@ def test_an_operator_can_accept_that_something_vanished(platform: Platform) -> N
     assert platform.repository.resolve("latest").id == accepted.manifest.id
 
 
+def test_a_backup_whose_run_died_before_its_checks_is_not_latest(platform: Platform) -> None:
+    good = take_backup(platform.context, UNPAUSED).manifest
+
+    def die(verb: str) -> None:
+        if verb == "verify":
+            raise KeyboardInterrupt
+
+    platform.stores["graph"].fault = die
+    with pytest.raises(KeyboardInterrupt):
+        take_backup(platform.context, UNPAUSED)
+    complete = [entry.id for entry in platform.repository.backups() if entry.state == "complete"]
+    assert len(complete) == 2
+    assert platform.repository.resolve("latest").id == good.id
+
+
 def test_an_unchanged_platform_adds_no_bytes(platform: Platform) -> None:
     take_backup(platform.context, UNPAUSED)
     assert take_backup(platform.context, UNPAUSED).manifest.bytes_added == 0
