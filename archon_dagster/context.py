@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from archon_dagster.errors import Cancelled
+from archon_dagster.platform.runtime.elsewhere import ElsewhereRuntime
 from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.platform.settings import Settings
@@ -88,14 +89,18 @@ def open_context(
     *,
     cancel: threading.Event | None = None,
     report: Callable[[Step | Progress], None] = _ignore,
+    live: bool = True,
 ) -> OperationContext:
-    """The context of the platform that the settings describe; creates the repository on its first use."""
-    runtime = open_runtime(settings)
+    """The context of the platform that the settings describe; creates the repository on its first use.
+
+    :param live: ``False`` for work on backups alone: it needs no platform and no new repository.
+    """
+    runtime = open_runtime(settings) if live else ElsewhereRuntime()
     return OperationContext(
         settings=settings,
         runtime=runtime,
         stores=open_stores(settings, runtime),
-        repository=Repository.open(settings.repository, create=True),
+        repository=Repository.open(settings.repository, create=live),
         cancel=cancel or threading.Event(),
         report=report,
     )

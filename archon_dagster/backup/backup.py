@@ -106,6 +106,8 @@ def back_up_under_lock(
 
 
 def _quiesce(context: OperationContext, request: BackupRequest) -> bool:
+    if context.runtime.kind == "elsewhere":
+        return False  # nobody here can hold the writers still, and the manifest must not claim it
     return context.settings.quiesce == "pause" if request.quiesce is None else request.quiesce
 
 

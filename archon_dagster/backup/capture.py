@@ -153,7 +153,7 @@ def _raise_first(context: OperationContext, exports: list[_Export], tolerate: bo
 
 def _window(start: datetime, end: datetime, pause: Pause | None, late: bool) -> Window:
     if pause is None:
-        return Window(start=start, end=end, consistent=False, note="the writers were not paused (quiesce: none)")
+        return Window(start=start, end=end, consistent=False, note="the writers were not held still")
     if late:
         note = "capturing took longer than the pause limit; the writers went on meanwhile"
         return Window(start=start, end=end, paused=pause.paused, consistent=False, note=note)

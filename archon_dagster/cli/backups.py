@@ -82,7 +82,7 @@ def _through_dagster(
 
 
 def _repository(settings: Settings) -> Repository:
-    return Repository.open(settings.repository, create=True)
+    return Repository.open(settings.repository)
 
 
 @app.callback(invoke_without_command=True)
@@ -159,7 +159,7 @@ def verify(selector: Selector, as_json: Json = False) -> None:
         verdicts = [] if digests.damage else verify_artifacts(context, manifest)
         return manifest, digests, verdicts
 
-    manifest, digests, verdicts = run_here(settings, check, quiet=as_json)
+    manifest, digests, verdicts = run_here(settings, check, quiet=as_json, live=False)
     finding = readable(verdicts)
     damage = [str(one) for one in digests.damage] or ([] if finding.passed else [finding.detail])
     if as_json:

@@ -16,11 +16,18 @@ T = TypeVar("T")
 
 
 def run_here(
-    settings: Settings, operation: Callable[[OperationContext], T], *, quiet: bool = False, cleanup_limit: float = 60.0
+    settings: Settings,
+    operation: Callable[[OperationContext], T],
+    *,
+    quiet: bool = False,
+    cleanup_limit: float = 60.0,
+    live: bool = True,
 ) -> T:
     """Run an operation directly; progress goes to standard error so that standard output stays clean."""
     cancel = threading.Event()
     with News(problems, quiet=quiet) as news:
         return run_cancellable(
-            lambda: operation(open_context(settings, cancel=cancel, report=news)), cancel, cleanup_limit=cleanup_limit
+            lambda: operation(open_context(settings, cancel=cancel, report=news, live=live)),
+            cancel,
+            cleanup_limit=cleanup_limit,
         )

@@ -33,6 +33,8 @@ console = Console()
 problems = Console(stderr=True)
 if not console.is_terminal:
     console.width = 120  # a pipe or a log file has no width of its own, and 80 columns break every table
+if not problems.is_terminal:
+    problems.width = 120
 
 EXIT_CODES: tuple[tuple[type[errors.ArchonError], int], ...] = (
     (errors.ConfigurationError, 2),
@@ -81,9 +83,9 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
 def show_error(error: errors.ArchonError) -> None:
     """An error as an operator reads it: what failed, what was tried, what to do."""
     head, *rest = str(error).splitlines()
-    problems.print(f"[bold red]error:[/] {_escaped(head)}", highlight=False)
+    problems.print(f"[bold red]error:[/] {_escaped(head)}", highlight=False, soft_wrap=True)
     for line in rest:
-        problems.print(f"  {_escaped(line)}", highlight=False)
+        problems.print(f"  {_escaped(line)}", highlight=False, soft_wrap=True)
 
 
 def _escaped(text: str) -> str:

@@ -15,7 +15,7 @@ from archon_dagster.cli.output import console, print_json, table
 from archon_dagster.errors import ArchonError
 from archon_dagster.platform.readiness import probe
 from archon_dagster.platform.runtime.open import open_runtime
-from archon_dagster.platform.services import BY_NAME
+from archon_dagster.platform.services import BY_NAME, CATALOGUE
 from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.repository.repository import Repository
 from archon_dagster.restore.journal import JournalFile
@@ -68,7 +68,9 @@ def look(settings: Settings) -> Status:
 
 def _services(settings: Settings) -> list[ServiceLine]:
     runtime = open_runtime(settings)
-    states = {entry.service: entry.state for entry in runtime.status()}
+    states: dict[str, str] = {entry.service: entry.state for entry in runtime.status()}
+    if runtime.kind == "elsewhere":
+        states = {service.name: "elsewhere" for service in CATALOGUE if service.store}
     with ThreadPoolExecutor(max_workers=max(1, len(states))) as pool:
         answers = dict(zip(states, pool.map(lambda name: probe(BY_NAME[name], settings), states), strict=True))
     return [ServiceLine(n, s, answers[n].ok, answers[n].text, round(answers[n].seconds, 3)) for n, s in states.items()]
@@ -88,6 +90,8 @@ def _next(services: list[ServiceLine], last: str | None, advice: str | None) -> 
     down = [line.service for line in services if not line.ready]
     if not services:
         return "start a platform: archon sandbox up"
+    if down and any(line.state == "elsewhere" for line in services):
+        return f"look at {down[0]} where it runs"
     if down:
         return f"start what is down: archon sandbox start {down[0]}"
     if last is None:

@@ -63,8 +63,9 @@ def _in_process(settings: Settings, job: str, config: dict[str, Any], on_line: C
 def _error(kind: str, text: str, where: str) -> ArchonError:
     """The error as it was raised inside the run, so that it has the same exit code."""
     found = getattr(errors, kind, ArchonError) if kind else ArchonError
-    head, _, rest = text.partition("\n")
-    return found(head, where=where, tried=rest or None)
+    what, _, todo = text.partition("\nwhat to do: ")
+    what, _, tried = what.partition("\ntried: ")
+    return found(what, where=where, tried=tried or None, todo=todo or None)
 
 
 def _reason(result: Any) -> tuple[str, str]:

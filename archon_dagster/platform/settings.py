@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=default_home, alias="ARCHON_HOME")
     project_dir_setting: Path | None = Field(default=None, alias="ARCHON_PROJECT_DIR")
     repository_setting: str | None = Field(default=None, alias="ARCHON_REPOSITORY")
-    runtime: Literal["compose", "processes"] = Field(default="compose", alias="ARCHON_RUNTIME")
+    runtime: Literal["compose", "processes", "elsewhere"] = Field(default="compose", alias="ARCHON_RUNTIME")
     compose_project: str = Field(default="archon", alias="COMPOSE_PROJECT_NAME")
     environment: Literal["production", "staging", "development"] = Field(
         default="production", alias="ARCHON_ENVIRONMENT"

@@ -174,3 +174,35 @@ def test_a_damaged_backup_is_named(shell: Shell) -> None:
     said = shell.fails(4, "verify", manifest["id"])
     assert manifest["id"] in said
     assert chunk[:12] in said
+
+
+def test_servers_that_run_elsewhere_are_backed_up_and_restored(shell: Shell, tmp_path: Path) -> None:
+    settings = shell.platform.settings
+    password = settings.postgres_password.get_secret_value() if settings.postgres_password else ""
+    elsewhere = {
+        **{
+            name: value for name, value in shell.platform.environment.items() if name.startswith(("QDRANT", "MEMGRAPH"))
+        },
+        "ARCHON_RUNTIME": "elsewhere",
+        "ARCHON_HOME": str(tmp_path / "home"),
+        "ARCHON_PROJECT_DIR": str(settings.project_dir),
+        "POSTGRES_DSN": f"postgresql://{settings.postgres_user}:{password}"
+        f"@{settings.postgres_host}:{settings.postgres_port}/{settings.postgres_db}",
+    }
+
+    def archon(*words: str) -> Any:
+        command = [sys.executable, "-m", "archon_dagster.cli", *words, "--json"]
+        environment = {**os.environ, **elsewhere}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+        assert done.returncode == 0, done.stderr
+        assert password not in done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    before = archon("fingerprint")
+    manifest = archon("backup", "--direct")["manifest"]
+    assert manifest["window"]["consistent"] is False
+    lifecycle.wipe(shell.platform.home, "relational")
+    result = archon("restore", "latest", "--confirm", "RESTORE", "--only", "relational", "--direct")
+    assert result["before"] == result["after"]
+    assert archon("fingerprint") == before
+    assert archon("status")["next"] == "nothing"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from archon_dagster.errors import ConfigurationError
+from archon_dagster.platform.runtime.elsewhere import ElsewhereRuntime
 from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.platform.settings import Settings
 
@@ -13,8 +14,11 @@ def open_runtime(settings: Settings) -> Runtime:
         from archon_dagster.platform.runtime.processes import ProcessesRuntime
 
         return ProcessesRuntime(settings.home / "services")
+    if settings.runtime == "elsewhere":
+        return ElsewhereRuntime()
     raise ConfigurationError(
-        f"the runtime {settings.runtime!r} is not available in this version",
-        where=f"ARCHON_RUNTIME, project directory {settings.project_dir}",
-        todo="start the embedded platform with 'archon sandbox up' (it sets ARCHON_RUNTIME=processes)",
+        "there is no platform here: Docker Compose, the default runtime, is not part of this version",
+        where=f"project directory {settings.project_dir}",
+        todo="start the embedded platform (archon sandbox up, or make up), or set ARCHON_RUNTIME=elsewhere and the "
+        "addresses of servers that run already",
     )

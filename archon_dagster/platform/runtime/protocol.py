@@ -1,9 +1,10 @@
 """The one way to touch the platform's processes.
 
-Two implementations: Docker Compose, and the local processes of the sandbox. A verb takes service names as in the
-catalogue; no name means every service the runtime has. A service the runtime does not have is an error, and nothing
-outside this project's services is ever touched. Every verb returns when its effect is there, or raises
-:class:`~archon_dagster.errors.ServiceError` with the service, what was seen last and its last log lines.
+Implementations: Docker Compose, the local processes of the sandbox, and none at all (servers that run elsewhere).
+A verb takes service names as in the catalogue; no name means every service the runtime has. A service the runtime
+does not have is an error, and nothing outside this project's services is ever touched. Every verb returns when its
+effect is there, or raises :class:`~archon_dagster.errors.ServiceError` with the service, what was seen last and its
+last log lines.
 """
 
 from __future__ import annotations
@@ -63,7 +64,10 @@ class Exec(Protocol):
 class Runtime(Protocol):
     """Starts, stops and looks at services."""
 
-    kind: Literal["compose", "processes"]
+    @property
+    def kind(self) -> Literal["compose", "processes", "elsewhere"]:
+        """Which implementation this is."""
+        ...
 
     def services(self) -> tuple[str, ...]:
         """The services this runtime has, in catalogue order."""
