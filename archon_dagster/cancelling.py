@@ -25,31 +25,36 @@ def run_cancellable(work: Callable[[], T], cancel: threading.Event, *, cleanup_l
     """
     results: list[T] = []
     errors: list[BaseException] = []
+    # an event and not Thread.join: before Python 3.13 a join that is interrupted takes the thread for dead
+    done = threading.Event()
 
     def run() -> None:
         try:
             results.append(work())
         except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
             errors.append(error)
+        finally:
+            done.set()
 
     thread = threading.Thread(target=run, name="operation", daemon=True)
     try:
         thread.start()
-        while thread.is_alive():
-            thread.join(POLL)
+        while not done.wait(POLL):
+            pass
     except BaseException:
         cancel.set()
-        _wait_for(thread, cleanup_limit)
+        if thread.ident is not None:
+            _wait_for(done, cleanup_limit)
         raise
     if errors:
         raise errors[0]
     return results[0]
 
 
-def _wait_for(thread: threading.Thread, limit: float) -> None:
+def _wait_for(done: threading.Event, limit: float) -> None:
     deadline = time.monotonic() + limit
-    while thread.is_alive() and time.monotonic() < deadline:
+    while not done.is_set() and time.monotonic() < deadline:
         try:
-            thread.join(POLL)
+            done.wait(POLL)
         except BaseException:  # noqa: BLE001, S112 - the first interrupt is raised when the clean-up is done
             continue

@@ -5,6 +5,7 @@ Jobs and the command line build the same context and call the same functions wit
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import threading
@@ -12,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 from archon_dagster.errors import Cancelled
 from archon_dagster.platform.runtime.elsewhere import ElsewhereRuntime
@@ -58,6 +61,13 @@ class OperationContext:
         if self.cancel.is_set():
             raise Cancelled("cancelled on request", todo="start it again; nothing has to be repaired")
 
+    def sweep(self) -> None:
+        """Remove the scratch directories of processes that are gone; call it with the lock held."""
+        for directory in (self.settings.home / "scratch").glob("work-*-*"):
+            pid = directory.name.split("-")[1]
+            if pid.isdigit() and not psutil.pid_exists(int(pid)):
+                shutil.rmtree(directory, ignore_errors=True)
+
     @contextmanager
     def work(
         self,
@@ -69,7 +79,7 @@ class OperationContext:
         """What a store needs, with a scratch directory of its own that is removed afterwards."""
         parent = self.settings.home / "scratch"
         parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix="work-", dir=parent))
+        scratch = Path(tempfile.mkdtemp(prefix=f"work-{os.getpid()}-", dir=parent))
         try:
             yield Work(
                 scratch=scratch,

@@ -22,6 +22,7 @@ from archon_dagster.platform.quiesce import thaw_leftovers
 from archon_dagster.repository.lock import Lease
 from archon_dagster.repository.manifest import BackupKind, Manifest
 from archon_dagster.repository.verification import CheckRecord
+from archon_dagster.restore.journal import JournalFile
 from archon_dagster.stores.base import STORES, Description, StoreName
 
 
@@ -63,7 +64,21 @@ def take_backup(context: OperationContext, request: BackupRequest) -> BackupResu
         raise ConfigurationError("no store to back up was named", todo=f"name at least one of {', '.join(STORES)}")
     with context.repository.lock(f"{request.kind} backup") as lease:
         thaw_leftovers(context.settings, context.runtime)
+        context.sweep()
+        _refuse_half_restored(context, request)
         return back_up_under_lock(context, request, lease)
+
+
+def _refuse_half_restored(context: OperationContext, request: BackupRequest) -> None:
+    """What an interrupted restore left is no state anybody wants a backup of."""
+    journal = JournalFile(context.settings).read()
+    half = [name for name in request.stores if journal is not None and name in journal.touched]
+    if journal is not None and half:
+        raise StoreError(
+            f"{', '.join(half)} may be half restored: the restore of {journal.backup} was interrupted at "
+            f"'{journal.step}', so no backup was taken",
+            todo=journal.advice,
+        )
 
 
 def back_up_under_lock(

@@ -203,7 +203,8 @@ def show_backup(repository: Repository, manifest: Manifest, *, as_json: bool) ->
     )
     console.print(
         f"{size_text(manifest.bytes_read)} captured, {size_text(manifest.bytes_added)} new "
-        f"({deduplicated(manifest):.0%} was there already), {duration_text(manifest.duration)}"
+        f"({deduplicated(manifest):.0%} saved), {duration_text(manifest.duration)}, "
+        f"{'one consistent instant' if manifest.window.consistent else f'not one instant: {manifest.window.note}'}"
     )
     for what in manifest.not_covered:
         console.print(f"[yellow]not covered[/] {what}", highlight=False)

@@ -86,7 +86,7 @@ def _show_plan(plan: RestorePlan, as_json: bool) -> None:
         console.print(f"[yellow]{store} does not answer now:[/] {reason}", highlight=False)
     if plan.estimate is not None:
         console.print(f"should take about {duration_text(plan.estimate)}, as the last one did")
-    console.print(f"do it: archon restore {plan.backup.id} --confirm {CONFIRMATION}", highlight=False)
+    console.print(f"do it: {plan.command}", highlight=False, soft_wrap=True)
 
 
 def _count(count: int | None) -> str:

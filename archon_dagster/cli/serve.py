@@ -21,7 +21,7 @@ from archon_dagster.cli import webserver
 from archon_dagster.cli.instance import prepare
 from archon_dagster.cli.output import console, problems
 from archon_dagster.cli.sandbox import written
-from archon_dagster.errors import ServiceError
+from archon_dagster.errors import ConfigurationError, ServiceError
 from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.settings import Settings, load_settings
 
@@ -31,11 +31,14 @@ START_LIMIT = 90.0  # seconds the webserver may take to answer with the code loc
 
 
 def up(
-    port: Annotated[int, typer.Option(help="The webserver's port; a free one is taken if it is in use.")] = 3000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The webserver's port; if taken, a free one.")] = 3000,
     seed: Annotated[bool, typer.Option(help="Fill a new sandbox with sample data.")] = True,
     platform: Annotated[bool, typer.Option(help="Start the embedded platform too.")] = True,
 ) -> None:
     """Start everything on 127.0.0.1 and keep it running until Ctrl-C, which stops all of it."""
+    running = webserver.running_webserver(load_settings())
+    if running:
+        raise ConfigurationError(f"it is running already: {running}", todo="use it, or stop it with Ctrl-C first")
     signal.signal(signal.SIGTERM, _as_interrupt)
     with ExitStack() as stack:
         settings = stack.enter_context(running_platform(seed=seed)) if platform else load_settings()

@@ -19,6 +19,7 @@ from archon_dagster.platform.services import BY_NAME, CATALOGUE
 from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.repository.repository import Repository
 from archon_dagster.restore.journal import JournalFile
+from archon_dagster.stores.base import STORES
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,14 @@ class Status:
 
 
 def status(as_json: Json = False) -> None:
-    """Say what is broken, what the last good backup is, and what to type next. Exit code 6 when a service is down."""
+    """Say what is broken, what the last good backup is, and what to type next. Exit code 6 when not all is well."""
     settings = load_settings()
     found = look(settings)
     if as_json:
         print_json(found)
     else:
         _show(found)
-    if any(not line.ready for line in found.services):
+    if not found.services or found.interrupted_restore or any(not line.ready for line in found.services):
         raise typer.Exit(6)
 
 
@@ -78,18 +79,18 @@ def _services(settings: Settings) -> list[ServiceLine]:
 
 def _last_good(settings: Settings) -> tuple[str | None, float | None]:
     try:
-        manifest = Repository.open(settings.repository).resolve("latest")
+        manifest = Repository.open(settings.repository).resolve("latest", stores=STORES)
     except ArchonError:
         return None, None
     return manifest.id, (datetime.now(UTC) - manifest.window.start).total_seconds()
 
 
 def _next(services: list[ServiceLine], last: str | None, advice: str | None) -> str:
-    if advice:
-        return advice
     down = [line.service for line in services if not line.ready]
     if not services:
         return "start a platform: archon sandbox up"
+    if advice:
+        return advice
     if down and any(line.state == "elsewhere" for line in services):
         return f"look at {down[0]} where it runs"
     if down:
@@ -110,4 +111,4 @@ def _show(found: Status) -> None:
     if found.interrupted_restore:
         console.print(f"[red]interrupted:[/] {found.interrupted_restore}", highlight=False)
     console.print(f"Dagster: {found.webserver or 'no webserver is running'}", highlight=False)
-    console.print(f"next: {found.next}", highlight=False)
+    console.print(f"next: {found.next}", highlight=False, soft_wrap=True)

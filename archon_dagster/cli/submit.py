@@ -75,6 +75,8 @@ def _reason(result: Any) -> tuple[str, str]:
             if failure.user_failure_data is not None:
                 kind = failure.user_failure_data.metadata.get("kind")
                 return str(failure.user_failure_data.description), str(kind.value) if kind else ""
+            if failure.error and failure.error.cls_name == "DagsterExecutionInterruptedError":
+                return "it was interrupted; what was begun has been cleaned up", "Cancelled"
             if failure.error:
                 return str(failure.error.message), ""
     return "see its log", ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ class Journal:
     :param backup: the backup being restored.
     :param safety: the safety backup taken before, if any; restoring it undoes the restore.
     :param step: the step that was running.
+    :param only: the stores that were asked for; empty: all of the backup.
     :param touched: stores whose live data may already be those of the backup, or neither.
     :param stopped: services the restore stopped and has to start again.
     """
@@ -28,6 +30,7 @@ class Journal:
     backup: str
     step: str
     started: str
+    only: tuple[str, ...] = ()
     stopped: tuple[str, ...] = ()
     safety: str | None = None
     touched: tuple[str, ...] = ()
@@ -35,7 +38,8 @@ class Journal:
     @property
     def advice(self) -> str:
         """The commands that finish or undo what was interrupted."""
-        finish = f"archon restore {self.backup} --confirm RESTORE"
+        some = "".join(f" --only {name}" for name in self.only)
+        finish = f"archon restore {self.backup} --confirm RESTORE{some}"
         if self.safety is None:
             return f"finish it: {finish}"
         return f"finish it: {finish}; or go back: archon restore {self.safety} --confirm RESTORE"
@@ -47,11 +51,33 @@ class JournalFile:
     def __init__(self, settings: Settings):
         self.path: Path = settings.home / "restore.json"
 
-    def begin(self, backup: str, step: str) -> Journal:
-        """Start a journal. What an interrupted restore had stopped is carried over, so that it is started again."""
-        before = self.read()
-        stopped = before.stopped if before else ()
-        return self._write(Journal(backup, step, datetime.now(UTC).isoformat(timespec="seconds"), stopped))
+    def begin(self, backup: str, step: str, only: tuple[str, ...] = ()) -> Journal:
+        """Start a journal.
+
+        What an interrupted restore left is carried over until a restore has mended it: what it had stopped, what it
+        had touched, and above all its safety backup, the only one that holds what was there before all of this.
+        """
+        before, now = self.read(), datetime.now(UTC).isoformat(timespec="seconds")
+        if before is None:
+            return self._write(Journal(backup, step, now, only))
+        return self._write(
+            Journal(backup, step, now, only, stopped=before.stopped, safety=before.safety, touched=before.touched)
+        )
+
+    def put_back(self, before: Journal | None) -> None:
+        """This restore has changed nothing in the end: an interrupted one before it is still interrupted."""
+        if before is None:
+            self.end()
+        else:
+            self._write(before)
+
+    def settle(self, journal: Journal, mended: Iterable[str]) -> None:
+        """A restore has succeeded for the stores ``mended``; what an earlier one left in others is still noted."""
+        rest = tuple(name for name in journal.touched if name not in set(mended))
+        if rest:
+            self._write(replace(journal, touched=rest, stopped=(), step=f"restore {rest[0]}"))
+        else:
+            self.end()
 
     def update(self, journal: Journal, **changes: object) -> Journal:
         """Record a change; returns the new state."""
@@ -67,7 +93,7 @@ class JournalFile:
             data = json.loads(self.path.read_text())
         except (FileNotFoundError, ValueError):
             return None
-        data["stopped"], data["touched"] = tuple(data["stopped"]), tuple(data["touched"])
+        data |= {name: tuple(data.get(name, ())) for name in ("stopped", "touched", "only")}
         return Journal(**data)
 
     def _write(self, journal: Journal) -> Journal:

@@ -41,6 +41,7 @@ class RestorePlan:
 
     :param age: seconds between the capture and now: what was written since then is lost (kept in the safety backup).
     :param stops: writers that will be stopped meanwhile.
+    :param command: what to type to do it.
     :param estimate: seconds, from the bytes to move and the last measured rates; ``None`` if nothing was measured yet.
     """
 
@@ -50,6 +51,7 @@ class RestorePlan:
     age: float
     stops: tuple[str, ...]
     unreachable: dict[StoreName, str]
+    command: str
     estimate: float | None = None
 
 
@@ -60,7 +62,8 @@ def resolve(
     unknown = [name for name in only if name not in STORES]
     if unknown:
         raise ConfigurationError(f"unknown store: {', '.join(unknown)}", todo=f"name some of {', '.join(STORES)}")
-    manifest = context.repository.resolve(selector, stores=tuple(only) or None)
+    asked = tuple(only) or (STORES if selector == "latest" else None)  # latest of everything, unless said otherwise
+    manifest = context.repository.resolve(selector, stores=asked)
     missing = [name for name in only if not manifest.of_store(name)]
     if missing:
         raise BackupNotFound(
@@ -91,6 +94,7 @@ def make_plan(context: OperationContext, selector: str, only: Sequence[StoreName
         age=(datetime.now(UTC) - manifest.window.start).total_seconds(),
         stops=running_writers(context.runtime),
         unreachable=unreachable,
+        command=f"archon restore {manifest.id} --confirm RESTORE" + "".join(f" --only {name}" for name in only),
         estimate=_last_measured(context),
     )
 

@@ -88,6 +88,7 @@ def restore_backup(context: OperationContext, request: RestoreRequest) -> Restor
     manifest, names = resolve(context, request.selector, request.only)
     with context.repository.lock(f"restore of {manifest.id}") as lease:
         thaw_leftovers(context.settings, context.runtime)
+        context.sweep()
         return _Restore(context, request, manifest, names, lease).run()
 
 
@@ -107,12 +108,15 @@ class _Restore:
         self.file = JournalFile(context.settings)
         self.journal: Journal
         self.step_name = ""
+        self.mine: list[StoreName] = []  # what this restore itself has touched
+        self.before: Journal | None = None
 
     def run(self) -> RestoreResult:
         started = time.monotonic()
         with self._step("verify the backup", self.manifest.id):
             self._verify()
-        self.journal = self.file.begin(self.manifest.id, "start the stores")
+        self.before = self.file.read()  # of a restore that was interrupted
+        self.journal = self.file.begin(self.manifest.id, "start the stores", self.request.only)
         try:
             self._change()
         except BaseException as error:
@@ -121,7 +125,7 @@ class _Restore:
         self._start_again()
         self.result.rto = time.monotonic() - started
         self._record()
-        self.file.end()
+        self.file.settle(self.journal, self.names)
         return self.result
 
     def _verify(self) -> None:
@@ -177,7 +181,7 @@ class _Restore:
         result = back_up_under_lock(quiet, request, self.lease, tolerate_failures=True)
         self.result.safety = result.manifest if result.manifest.artifacts else None
         self.result.not_copied = result.failures
-        if self.result.safety:
+        if self.result.safety and self.journal.safety is None:
             self.journal = self.file.update(self.journal, safety=self.result.safety.id)
         if result.failures and not self.request.without_safety_copy:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in result.failures.items())
@@ -192,13 +196,24 @@ class _Restore:
             self.context.report(news)
 
     def _restore_store(self, name: StoreName, manifest: Manifest) -> None:
-        self.journal = self.file.update(self.journal, touched=tuple(dict.fromkeys((*self.journal.touched, name))))
+        self.lease.renew()  # never write once somebody else may be at work
+        self.mine = list(dict.fromkeys((*self.mine, name)))
+        self._note(touched=tuple(dict.fromkeys((*self.journal.touched, name))))
         verified = (artifact.name for artifact in manifest.of_store(name))  # by _verify, or by the safety's checks
         with self.context.work(verified=verified, warn=self.result.warnings.append) as work:
             self.context.stores[name].restore(self.context.repository.source(manifest), work)
 
+    def _note(self, **changes: object) -> None:
+        """Write the journal; on the way back a full disk must not stop the putting back."""
+        try:
+            self.journal = self.file.update(self.journal, step=self.step_name, **changes)
+        except OSError:
+            if self.step_name != "put back":
+                raise
+
     def _compare(self, manifest: Manifest, names: tuple[StoreName, ...]) -> None:
         for name in names:
+            self.lease.renew()
             expected = manifest.fingerprint(name)
             with self.context.work() as work:
                 found = self.context.stores[name].fingerprint(work)
@@ -217,19 +232,20 @@ class _Restore:
         failed_step = self.step_name
         self.context.cancel.clear()  # the way back must not be stopped by what stopped the way forth
         not_back = self._roll_back()
-        self._start_again(wait=False)  # the platform is what it was; it may have been unwell
-        if not self.journal.touched:
-            self.file.end()
+        if not not_back and self.before is None:
+            self._start_again(wait=False)  # the platform is what it was; it may have been unwell
+        if not self.mine:
+            self.file.put_back(self.before)
             return
         safety = self.result.safety
         if not_back:
             raise RestoreFailed(
                 f"the restore failed at '{failed_step}' and not everything could be put back: {not_back}",
                 tried=f"first error: {error}",
-                todo=self.journal.advice,
+                todo=f"the services that write stay stopped; {self.journal.advice}",
             ) from error
-        self.file.end()
-        back = f"{', '.join(self.journal.touched)} put back from safety backup {safety.id if safety else ''}, identical"
+        self.file.put_back(self.before)
+        back = f"{', '.join(self.mine)} put back from safety backup {safety.id if safety else ''}, identical"
         if isinstance(error, Cancelled):
             raise Cancelled(f"the restore was cancelled at '{failed_step}'; {back}") from error
         raise RestoreFailed(
@@ -240,7 +256,7 @@ class _Restore:
 
     def _roll_back(self) -> str:
         """Restore every touched store from the safety backup; returns what could not be put back."""
-        touched = tuple(name for name in self.names if name in self.journal.touched)
+        touched = tuple(self.mine)
         if not touched:
             return ""
         safety = self.result.safety
@@ -256,15 +272,15 @@ class _Restore:
                 try:
                     self._restore_store(name, safety)
                     self._compare(safety, (name,))
-                except ArchonError as error:
-                    failed.append(f"{name}: {error}")
+                except Exception as error:  # noqa: BLE001 - reported; the other stores must be put back all the same
+                    failed.append(f"{name}: {type(error).__name__}: {error}")
         return "; ".join(failed)
 
     def _revive(self, failed: list[str]) -> None:
         """A server that died during the restore has to run again before its data can be put back."""
         try:
             self._start_stores()
-        except ArchonError as error:
+        except Exception as error:  # noqa: BLE001 - reported; what can be put back must be
             failed.append(str(error))
 
     def _start_again(self, *, wait: bool = True) -> None:
