@@ -11,11 +11,14 @@ from archon_dagster.cli.backups import Direct, Json, Only, Selector, stores_name
 from archon_dagster.cli.operations import run_here
 from archon_dagster.cli.output import console, print_json, problems, table
 from archon_dagster.cli.progress import RunLines
-from archon_dagster.cli.submit import run_job
+from archon_dagster.cli.submit import Outcome, run_job
 from archon_dagster.errors import ConfirmationMissing, RestoreFailed
-from archon_dagster.platform.settings import load_settings
+from archon_dagster.platform.objectives import restore_objective
+from archon_dagster.platform.settings import Settings, load_settings
+from archon_dagster.repository.repository import Repository
 from archon_dagster.restore.plan import RestorePlan, make_plan
 from archon_dagster.restore.restore import CONFIRMATION, RestoreRequest, RestoreResult, restore_backup
+from archon_dagster.stores.base import STORES
 
 PUT_BACK_LIMIT = 3600.0  # seconds an interrupted restore may take to put the data back
 
@@ -58,10 +61,24 @@ def restore(
     with RunLines(problems, quiet=as_json) as lines:
         outcome = run_job(settings, "restore", {"ops": {"put_back": {"config": config}}}, lines)
     if as_json:
-        print_json({"backup": outcome.backup, "run": outcome.run_id, "url": outcome.url})
+        print_json(outcome)
     else:
+        _show_outcome(settings, outcome, len(stores) or len(STORES))
+
+
+def _show_outcome(settings: Settings, outcome: Outcome, stores: int) -> None:
+    """What a restore run has achieved, and how to take it back."""
+    console.print(f"backup {outcome.backup} restored, identical by fingerprint", highlight=False)
+    console.print(f"run: {outcome.url or outcome.run_id}", highlight=False, soft_wrap=True)
+    checks = Repository.open(settings.repository).checks(outcome.backup or "")
+    measured = [check.seconds for check in checks if check.name == "restore" and check.seconds is not None]
+    if measured:
+        incident, objective = restore_objective(stores)
+        limit = f"{duration_text(objective.target)} for {incident}"
+        console.print(f"measured RTO {duration_text(measured[-1])}, objective {limit}", highlight=False)
+    if outcome.safety:
         console.print(
-            f"backup {outcome.backup} restored, identical by fingerprint; run {outcome.url or outcome.run_id}"
+            f"undo: archon restore {outcome.safety} --confirm {CONFIRMATION}", highlight=False, soft_wrap=True
         )
 
 

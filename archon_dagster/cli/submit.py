@@ -20,11 +20,12 @@ BUDGET = 86_400.0  # seconds a run is followed at most
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run: where it can be seen, and the backup it made or restored."""
+    """A finished run: where it can be seen, the backup it made or restored, and the safety backup of a restore."""
 
     run_id: str
     backup: str | None
     url: str | None = None
+    safety: str | None = None
 
 
 def run_job(settings: Settings, job: str, config: dict[str, Any], on_line: Callable[[str], None]) -> Outcome:
@@ -35,7 +36,7 @@ def run_job(settings: Settings, job: str, config: dict[str, Any], on_line: Calla
         page = f"{url}/runs/{run.id}"
         if run.status != "SUCCESS":
             raise _error(run.kind, f"the job {job} ended as {run.status}: {run.error or 'see its log'}", page)
-        return Outcome(run.id, run.tags.get("archon/backup"), page)
+        return Outcome(run.id, run.tags.get("archon/backup"), page, run.tags.get("archon/safety"))
     return _in_process(settings, job, config, on_line)
 
 
@@ -57,7 +58,8 @@ def _in_process(settings: Settings, job: str, config: dict[str, Any], on_line: C
     if not result.success:
         reason, kind = _reason(result)
         raise _error(kind, f"the job {job} failed: {reason}", f"run {result.run_id}")
-    return Outcome(result.run_id, run.tags.get("archon/backup") if run else None)
+    tags = run.tags if run else {}
+    return Outcome(result.run_id, tags.get("archon/backup"), safety=tags.get("archon/safety"))
 
 
 def _error(kind: str, text: str, where: str) -> ArchonError:

@@ -45,7 +45,8 @@ def put_back(context: dg.OpExecutionContext, config: RestoreConfig, operations: 
     result = operations.run(
         context, lambda operation: restore_backup(operation, config.request()), cleanup_limit=PUT_BACK_LIMIT
     )
-    context.instance.add_run_tags(context.run.run_id, {"archon/backup": result.backup.id})
+    tags = {"archon/backup": result.backup.id, "archon/safety": result.safety.id if result.safety else ""}
+    context.instance.add_run_tags(context.run.run_id, tags)
     context.add_output_metadata(_metadata(result))
     _link_both_ways(context, result)
     if result.unhealthy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import pytest
 
 from archon_dagster.backup.backup import BackupRequest, take_backup
 from archon_dagster.errors import (
+    ArchonError,
     BackupNotFound,
     Cancelled,
     ConfirmationMissing,
     DamagedBackup,
     RestoreFailed,
+    StoreError,
     StoreUnavailable,
 )
 from archon_dagster.repository.manifest import Manifest
@@ -197,3 +200,101 @@ def test_a_plan_changes_nothing_and_says_what_would(case: Case) -> None:
     changes = {(change.store, change.part): (change.now, change.after) for change in plan.changes}
     assert changes["graph", "records"] == (11, 10)
     assert plan.stops == ("archon-search",)
+
+
+def interrupt(case: Case, store: str = "graph") -> str:
+    """Leave what a restore killed in the middle of a store leaves; returns the id of its safety backup."""
+    safety = take_backup(case.platform.context, BackupRequest(kind="safety", quiesce=False)).manifest.id
+    journal = JournalFile(case.platform.settings)
+    begun = journal.begin(case.backup.id, f"restore {store}")
+    journal.update(begun, touched=(store,), safety=safety)
+    case.platform.stores[store].put("0", "half restored")  # type: ignore[index]
+    return safety
+
+
+def test_a_half_restored_platform_is_not_backed_up(case: Case) -> None:
+    interrupt(case)
+    with pytest.raises(StoreError, match=rf"graph may be half restored[\s\S]*{case.backup.id}"):
+        take_backup(case.platform.context, BackupRequest(quiesce=False))
+    assert take_backup(case.platform.context, BackupRequest(stores=("vectors",), quiesce=False)).good
+
+
+@pytest.mark.parametrize("moment", ["preflight", "restored"])
+def test_the_first_safety_backup_stays_the_way_back_until_a_restore_succeeds(case: Case, moment: str) -> None:
+    safety = interrupt(case)
+    calls = 0
+
+    def once(verb: str) -> None:
+        nonlocal calls
+        calls += verb == moment
+        if verb == moment and calls == 1:
+            failing(moment)(verb)
+
+    case.fail("graph", once)
+    with pytest.raises(ArchonError):
+        case.restore()
+    left = JournalFile(case.platform.settings).read()
+    assert left is not None
+    assert left.safety == safety
+    assert safety in left.advice
+    case.restore()
+    assert JournalFile(case.platform.settings).read() is None
+
+
+def test_a_restore_of_another_store_does_not_settle_an_interrupted_one(case: Case) -> None:
+    safety = interrupt(case)
+    case.restore(only=("vectors",))
+    left = JournalFile(case.platform.settings).read()
+    assert left is not None
+    assert (left.touched, left.safety) == (("graph",), safety)
+
+
+def test_the_advice_repeats_which_stores_were_asked_for(case: Case) -> None:
+    journal = JournalFile(case.platform.settings)
+    begun = journal.begin(case.backup.id, "restore graph", ("graph",))
+    assert begun.advice.endswith(f"archon restore {case.backup.id} --confirm RESTORE --only graph")
+    assert make_plan(case.platform.context, "latest", ("graph",)).command.endswith("--confirm RESTORE --only graph")
+
+
+def test_latest_means_everything_unless_stores_are_named(case: Case) -> None:
+    partial = take_backup(case.platform.context, BackupRequest(stores=("configuration",), quiesce=False)).manifest
+    assert make_plan(case.platform.context, "latest").backup.id == case.backup.id
+    assert make_plan(case.platform.context, "latest", ("configuration",)).backup.id == partial.id
+
+
+def test_an_unexpected_error_puts_everything_back_too(case: Case) -> None:
+    calls = 0
+
+    def break_once(verb: str) -> None:
+        nonlocal calls
+        calls += verb == "restore"
+        if verb == "restore" and calls == 1:
+            raise OSError(30, "Read-only file system")
+
+    case.fail("relational", break_once)
+    with pytest.raises(RestoreFailed, match="identical"):
+        case.restore()
+    assert case.platform.live() == case.changed
+
+
+def test_writers_stay_stopped_while_the_data_are_in_doubt(case: Case) -> None:
+    case.fail("graph", failing("restore"))
+    with pytest.raises(RestoreFailed, match=r"not everything could be put back[\s\S]*stay stopped"):
+        case.restore()
+    assert case.platform.runtime.states["archon-search"] == "exited"
+    assert JournalFile(case.platform.settings).read() is not None
+
+
+def test_a_restore_that_lost_the_lock_writes_no_more(case: Case) -> None:
+    lock = Path(case.platform.settings.repository) / "locks" / "platform.json"
+
+    def lose(verb: str) -> None:
+        if verb == "restored":
+            record = json.loads(lock.read_text())
+            lock.chmod(0o644)
+            lock.write_text(json.dumps({**record, "holder": "somebody else"}))
+
+    case.fail("vectors", lose)
+    with pytest.raises(ArchonError, match="lock"):
+        case.restore()
+    assert case.platform.stores["relational"].records() == case.changed["relational"]
