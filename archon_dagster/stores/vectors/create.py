@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from archon_dagster.errors import Cancelled, StoreError, StoreUnavailable
 from archon_dagster.stores.base import Work
 from archon_dagster.stores.vectors.client import Client, ServerSnapshot
-from archon_dagster.stores.vectors.ledger import Ledger
+from archon_dagster.stores.vectors.ledger import Entry, Ledger
 from archon_dagster.stores.vectors.leftovers import persist, remove_snapshot
 from archon_dagster.stores.vectors.waiting import pause
 
 AT_ONCE = 4
 _GRACE = 30.0  # seconds a creation may still take after a cancel, so that its file can be removed again
+_SETTLE = 3.0  # seconds a snapshot that a killed run has asked for may still take to appear
 _NEXT_NAME = 1.1  # seconds: snapshot names have a resolution of one
 
 
@@ -49,7 +51,25 @@ def remove_noted(client: Client, ledger: Ledger, cleanup: float) -> list[str]:
         if entry.name:
             snapshot = ServerSnapshot(entry.collection, entry.name, 0, None)
             left.append(discard(client, snapshot, ledger, cleanup))
+        elif ours := _appeared(client, entry):
+            left.append(discard(client, ServerSnapshot(entry.collection, ours, 0, None), ledger, cleanup))
+            ledger.strike(client.address, entry.collection)
     return [line for line in left if line]
+
+
+def _appeared(client: Client, entry: Entry) -> str:
+    """The snapshot a killed run had asked for and never learned the name of: the one that is new since, if it is one.
+
+    A server that is still at work on it gets a moment.
+    """
+    until = time.monotonic() + _SETTLE
+    while True:
+        if entry.collection not in client.collections():
+            return ""
+        new = [snapshot.name for snapshot in client.snapshots(entry.collection) if snapshot.name not in entry.before]
+        if new or time.monotonic() > until:
+            return new[0] if len(new) == 1 else ""
+        pause(0.2, client.check)
 
 
 def _outcomes(pending: Sequence[Future[ServerSnapshot]]) -> tuple[list[ServerSnapshot], list[Exception]]:
@@ -66,7 +86,7 @@ def _outcomes(pending: Sequence[Future[ServerSnapshot]]) -> tuple[list[ServerSna
 def _create(client: Client, collection: str, work: Work, ledger: Ledger, cleanup: float) -> ServerSnapshot:
     work.check()
     before = {snapshot.name for snapshot in client.snapshots(collection)}
-    ledger.note(client.address, collection)
+    ledger.note(client.address, collection, before=before)
     try:
         snapshot = client.create_snapshot(collection, patience=work.deadline, grace=_GRACE)
     except (StoreUnavailable, Cancelled) as error:

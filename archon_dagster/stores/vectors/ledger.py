@@ -11,18 +11,24 @@ from __future__ import annotations
 import json
 import os
 import threading
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One snapshot on one server; ``name`` is empty until the server has given one."""
+    """One snapshot on one server.
+
+    ``name`` is empty until the server has given one; ``before`` then names the snapshots that were there when it was
+    asked for, so that the next run can tell which one is ours.
+    """
 
     address: str
     collection: str
     name: str
+    before: tuple[str, ...] = ()
 
 
 class Ledger:
@@ -40,23 +46,27 @@ class Ledger:
         """Collections of which a snapshot was asked for by a run that never learned its name."""
         return sorted({entry.collection for entry in self.entries(address) if not entry.name})
 
-    def note(self, address: str, collection: str, name: str = "") -> None:
+    def note(self, address: str, collection: str, name: str = "", before: Iterable[str] = ()) -> None:
         """Note a snapshot; once it has a name, this replaces the note made when it was asked for."""
         with self._lock:
             kept = [e for e in self._load() if (e.address, e.collection, e.name) != (address, collection, "")]
-            self._save([*kept, Entry(address, collection, name)])
+            self._save([*kept, Entry(address, collection, name, tuple(sorted(before)))])
 
     def strike(self, address: str, collection: str, name: str = "") -> None:
         """It is gone from the server."""
         with self._lock:
-            self._save([e for e in self._load() if e != Entry(address, collection, name)])
+            gone = (address, collection, name)
+            self._save([e for e in self._load() if (e.address, e.collection, e.name) != gone])
 
     def _load(self) -> list[Entry]:
         if self._file is None or not self._file.exists():
             return []
         try:
             lines: list[dict[str, Any]] = json.loads(self._file.read_text())
-            return [Entry(str(e["address"]), str(e["collection"]), str(e["name"])) for e in lines]
+            return [
+                Entry(str(e["address"]), str(e["collection"]), str(e["name"]), tuple(map(str, e.get("before", ()))))
+                for e in lines
+            ]
         except (ValueError, KeyError, TypeError):
             return []  # a convenience: damaged notes must not stop a backup
 
@@ -66,7 +76,7 @@ class Ledger:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._file.with_suffix(".tmp")
         with temporary.open("w") as file:
-            json.dump([{"address": e.address, "collection": e.collection, "name": e.name} for e in entries], file)
+            json.dump([asdict(entry) for entry in entries], file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._file)
