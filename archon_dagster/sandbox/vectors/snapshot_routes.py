@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
@@ -142,11 +143,18 @@ def _restore_upload(registry: Registry, request: Request, filename: str, receive
     recovery.recover(registry, name, kept)
 
 
+def _disposition(name: str) -> str:
+    """A header takes Latin-1 only; other names go in the extended form."""
+    if name.isascii():
+        return f'attachment; filename="{name}"'
+    return f"attachment; filename*=UTF-8''{quote(name)}"
+
+
 def _file_answer(path: Path, wanted: str | None) -> Response:
     size = path.stat().st_size
     headers = {
         "accept-ranges": "bytes",
-        "content-disposition": f'attachment; filename="{path.name}"',
+        "content-disposition": _disposition(path.name),
         "etag": f'"{path.stat().st_ino:x}:{size:x}:{path.stat().st_mtime_ns:x}"',
         "content-type": "application/octet-stream",
     }
