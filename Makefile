@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 3000
 
-.PHONY: demo up test check format lock clean help
+.PHONY: demo up test bench check format lock clean help
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -20,6 +20,9 @@ up: $(VENV)/.installed ## the embedded platform with the Dagster UI, until Ctrl-
 
 test: $(VENV)/.installed ## all tests; what this machine lacks is skipped with the reason
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.installed ## measure against tar, restic and borg; writes docs/benchmarks.md (half an hour)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 check: $(VENV)/.installed ## linter, format and strict types
 	$(BIN)/ruff check .
