@@ -12,8 +12,8 @@ PORT ?= 3000
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(VENV)/.installed ## start a platform, back it up, destroy it, restore it, prove it identical
-	@$(BIN)/archon demo
+demo: $(VENV)/.installed ## start a platform, back it up, destroy it, restore it, prove it identical (REPOSITORY=s3)
+	@$(BIN)/archon demo $(if $(REPOSITORY),--repository $(REPOSITORY))
 
 up: $(VENV)/.installed ## the embedded platform with the Dagster UI, until Ctrl-C (PORT=3000)
 	@exec $(BIN)/archon up --port $(PORT)

@@ -21,24 +21,43 @@ from archon_dagster.platform.runtime.elsewhere import ElsewhereRuntime
 from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.platform.settings import Settings
+from archon_dagster.repository.manifest import Fingerprint
 from archon_dagster.repository.repository import Repository
 from archon_dagster.stores.base import Progress, Store, StoreName, Work
 from archon_dagster.stores.open import open_stores
 
+DONE, FAILED = ": done in ", ": FAILED, "
+"""What stands in a line of news between a step's name and how it ended."""
+
 
 @dataclass(frozen=True)
 class Step:
-    """News of an operation: a named step began (``seconds`` is ``None``) or ended after ``seconds``."""
+    """News of an operation: a named step began (``seconds`` is ``None``) or ended after ``seconds``.
+
+    :param failed: why it has not done what it should, in a line; empty where it has.
+    """
 
     name: str
     detail: str = ""
     seconds: float | None = None
+    failed: str = ""
+
+    @property
+    def line(self) -> str:
+        """The news as one line of a run's log, from which the command line draws what it shows."""
+        text = f"{self.name}: {self.detail}" if self.detail else self.name
+        if self.seconds is None:
+            return f"{text} …"
+        return f"{text}{FAILED}{self.failed}" if self.failed else f"{text}{DONE}{self.seconds:.2f} s"
 
 
 def _ignore(_: Step | Progress) -> None: ...
 
 
 def _unheard(_: str) -> None: ...
+
+
+def _as_promised(_: Fingerprint) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -75,6 +94,8 @@ class OperationContext:
         captured: Callable[[], None] | None = None,
         verified: Iterable[str] = (),
         warn: Callable[[str], None] = _unheard,
+        expect: Callable[[Fingerprint], None] = _as_promised,
+        portable: bool = False,
     ) -> Iterator[Work]:
         """What a store needs, with a scratch directory of its own that is removed afterwards."""
         parent = self.settings.home / "scratch"
@@ -88,7 +109,10 @@ class OperationContext:
                 captured=captured or (lambda: None),
                 verified=frozenset(verified),
                 warn=warn,
+                expect=expect,
+                portable=portable,
                 deadline=self.settings.store_deadline,
+                silence=self.settings.store_silence,
             )
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

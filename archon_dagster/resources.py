@@ -59,8 +59,8 @@ class Operations(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         def report(news: Step | Progress) -> None:
             if isinstance(news, Step):
-                context.log.info(_line(news))
-                tell(_line(news))
+                (context.log.warning if news.failed else context.log.info)(news.line)
+                tell(news.line)
 
         def work() -> T:
             return operation(self.open(cancel, report))
@@ -71,8 +71,3 @@ class Operations(dg.ConfigurableResource):  # type: ignore[type-arg]
             raise dg.Failure(
                 description=str(error), metadata={"kind": type(error).__name__}, allow_retries=False
             ) from error
-
-
-def _line(step: Step) -> str:
-    text = f"{step.name}: {step.detail}" if step.detail else step.name
-    return f"{text} …" if step.seconds is None else f"{text}: done in {step.seconds:.2f} s"

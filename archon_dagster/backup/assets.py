@@ -1,9 +1,11 @@
 """The backup as assets: one per store, the sealed backup with its checks, and the catalogue with a partition each.
 
-Materializing the group takes a backup; nothing in it can restore anything.
+Materializing the group takes a backup; nothing in it can restore anything. A backup that failed a check is in the
+catalogue with a warning, ends its run as failed, and does not materialize ``backup/sealed``: the freshness of that
+asset is the age of the newest backup that can be relied on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -11,10 +13,14 @@ import dagster as dg
 from pydantic import Field
 
 from archon_dagster.backup.backup import BackupRequest, BackupResult, take_backup
-from archon_dagster.backup.checks import CHECKS
+from archon_dagster.backup.checks import CHECKS, raise_for_failed
 from archon_dagster.backup.summary import backup_numbers, page, store_numbers
-from archon_dagster.repository.assets import BACKUPS, CATALOGUE, GROUP, SEALED
-from archon_dagster.repository.verification import CheckRecord
+from archon_dagster.errors import DamagedBackup, RepositoryError
+from archon_dagster.repository.assets import BACKUPS, CATALOGUE, GROUP, SEALED, known_backups, match_partitions
+from archon_dagster.repository.catalogue import Entry
+from archon_dagster.repository.manifest import Manifest
+from archon_dagster.repository.repository import Repository
+from archon_dagster.repository.verification import CheckRecord, newest_checks
 from archon_dagster.resources import PLATFORM_POOL, Operations
 from archon_dagster.stores.assets import BY_STORE, metadata
 from archon_dagster.stores.base import STORES, StoreName
@@ -34,6 +40,8 @@ PARTS: dict[StoreName, tuple[dg.AssetKey, str, str]] = {
 DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26), warn_window=timedelta(hours=25))
 """Follows the schedule that is on by default: a page that is always red teaches people to ignore it."""
 
+PAGES = 50  # pages of the catalogue written in one run: an event costs some 70 ms, a repository can hold thousands
+
 
 class BackupConfig(dg.Config):
     """What to back up. The defaults are those of the daily backup: everything, with the writers held still."""
@@ -48,6 +56,9 @@ class BackupConfig(dg.Config):
     accept_counts: bool = Field(
         default=False, description="It is right that something has vanished since the last good backup."
     )
+    portable: bool = Field(
+        default=True, description="Keep the vectors also as Parquet, which goes onto any version of Qdrant."
+    )
     note: str = Field(default="", description="Free text kept in the manifest.")
 
     def request(self) -> BackupRequest:
@@ -58,6 +69,7 @@ class BackupConfig(dg.Config):
             quiesce=self.pause_writers,
             accept_counts=self.accept_counts,
             note=self.note,
+            portable=self.portable,
         )
 
 
@@ -74,7 +86,7 @@ class BackupConfig(dg.Config):
             kinds={"archive"},
             deps=[key for key, _, _ in PARTS.values()],
             freshness_policy=DAILY,
-            description="The newest sealed backup: its manifest is written, every check below was run on it.",
+            description="The newest good backup: its manifest is written and every check below has passed.",
         ),
     ],
     check_specs=[
@@ -92,7 +104,9 @@ def take_backup_asset(
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Take a backup; see :mod:`archon_dagster.backup.backup` for the order and what a failure leaves."""
     request = config.request()
-    result = operations.run(context, lambda operation: take_backup(operation, request))
+    result, repository = operations.run(
+        context, lambda operation: (take_backup(operation, request), operation.repository)
+    )
     context.instance.add_run_tags(context.run.run_id, {"archon/backup": result.manifest.id})
     _observe_live_data(context, result)
     for store in result.manifest.stores:
@@ -100,9 +114,24 @@ def take_backup_asset(
             asset_key=PARTS[store][0],  # type: ignore[index]
             metadata=store_numbers(result, store),
         )
-    yield dg.MaterializeResult(asset_key=SEALED, metadata=_sealed_metadata(result))
+    described = _described(result.manifest, result.checks)
+    if result.good:
+        yield dg.MaterializeResult(asset_key=SEALED, metadata=described)
+    else:
+        context.log_event(dg.AssetObservation(SEALED, metadata=described))
     yield from (_check_result(check) for check in result.checks)
-    _enter_in_catalogue(context, result)
+    context.instance.add_dynamic_partitions(BACKUPS.name or "", [result.manifest.id])
+    context.log_event(dg.AssetMaterialization(CATALOGUE, partition=result.manifest.id, metadata=described))
+    _refresh_catalogue(context, repository)
+    _fail_when_bad(result)
+
+
+def _fail_when_bad(result: BackupResult) -> None:
+    """A failed check alone would leave the run green, and nobody looks further than that."""
+    try:
+        raise_for_failed(result.manifest.id, result.checks)
+    except DamagedBackup as error:
+        raise dg.Failure(str(error), metadata={"kind": type(error).__name__}, allow_retries=False) from error
 
 
 def _observe_live_data(context: dg.AssetExecutionContext, result: BackupResult) -> None:
@@ -123,15 +152,49 @@ def _check_result(check: CheckRecord) -> dg.AssetCheckResult:
     )
 
 
-def _sealed_metadata(result: BackupResult) -> dict[str, dg.MetadataValue[Any] | int | float | str]:
-    return {"summary": dg.MetadataValue.md(page(result.manifest, result.checks)), **backup_numbers(result.manifest)}
+def _described(
+    manifest: Manifest, checks: Sequence[CheckRecord]
+) -> dict[str, dg.MetadataValue[Any] | int | float | str]:
+    return {"summary": dg.MetadataValue.md(page(manifest, checks)), **backup_numbers(manifest, checks)}
 
 
-def _enter_in_catalogue(context: dg.AssetExecutionContext, result: BackupResult) -> None:
-    context.instance.add_dynamic_partitions(BACKUPS.name or "", [result.manifest.id])
-    context.log_event(
-        dg.AssetMaterialization(CATALOGUE, partition=result.manifest.id, metadata=_sealed_metadata(result))
-    )
+def _refresh_catalogue(context: dg.AssetExecutionContext, repository: Repository) -> None:
+    """Let the catalogue show what the repository holds: backups taken without Dagster, those taken before a restore,
+    those that are gone, and what a later verification found. At most :data:`PAGES` pages are written; the next run
+    goes on. That it cannot be done is no failure of the backup."""
+    try:
+        known = known_backups(context.instance)
+        entries = repository.backups(checks=True)
+        added, removed = match_partitions(context.instance, known, entries)
+        if added or removed:
+            context.log.info(f"catalogue: {len(added)} backups added, {len(removed)} removed that are gone")
+        for entry in _outdated(context.instance, [entry for entry in entries if entry.state == "complete"]):
+            described = _described(repository.manifest(entry.id), newest_checks(repository.checks(entry.id)))
+            context.log_event(dg.AssetMaterialization(CATALOGUE, partition=entry.id, metadata=described))
+    except RepositoryError as error:
+        context.log.warning(f"the catalogue of backups could not be brought up to date: {error}")
+
+
+def _outdated(instance: dg.DagsterInstance, entries: Sequence[Entry]) -> list[Entry]:
+    """The backups without a page, and of the newest ones those whose page tells another story of their checks."""
+    have = instance.get_materialized_partitions(CATALOGUE)
+    newest = [entry for entry in entries[:PAGES] if entry.id in have]
+    said = _pages(instance, [entry.id for entry in newest])
+    changed = [entry for entry in newest if said.get(entry.id, str(entry.checks)) != str(entry.checks)]
+    return [*changed, *(entry for entry in entries if entry.id not in have)][:PAGES]
+
+
+def _pages(instance: dg.DagsterInstance, backups: Sequence[str]) -> dict[str, str]:
+    """What the newest page of each of these backups says of its checks."""
+    if not backups:
+        return {}
+    wanted = dg.AssetRecordsFilter(CATALOGUE, asset_partitions=backups)
+    said: dict[str, str] = {}
+    for record in instance.fetch_materializations(wanted, limit=4 * PAGES).records:  # newest first
+        event = record.asset_materialization
+        if event is not None and event.partition is not None and "checks" in event.metadata:
+            said.setdefault(event.partition, str(event.metadata["checks"].value))
+    return said
 
 
 assert set(CHECKS) == {key.name for key in take_backup_asset.check_keys}

@@ -33,6 +33,8 @@ class BackupRequest:
     :param stores: which stores; default all.
     :param quiesce: pause the writers while capturing; ``None`` = as the settings say.
     :param accept_counts: an operator's word that fewer (or no) records than before are right.
+    :param portable: also keep the vectors in a form that any version of their server takes; ``None`` = yes, but not in
+        a safety backup, which goes back onto the server it came from.
     """
 
     kind: BackupKind = "manual"
@@ -40,6 +42,11 @@ class BackupRequest:
     quiesce: bool | None = None
     accept_counts: bool = False
     note: str = ""
+    portable: bool | None = None
+
+    @property
+    def wants_portable(self) -> bool:
+        return self.kind != "safety" if self.portable is None else self.portable
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,7 @@ def back_up_under_lock(
                 pending,
                 quiesce=_quiesce(context, request),
                 tolerate_failures=tolerate_failures,
+                portable=request.wants_portable,
             )
         failures |= captured.failures
         timer.seconds |= {f"export {name}": seconds for name, seconds in captured.seconds.items()}

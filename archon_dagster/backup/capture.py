@@ -51,13 +51,15 @@ class Captured:
 
 
 def capture(
-    context: OperationContext, names: Sequence[StoreName], sink: Sink, *, quiesce: bool, tolerate_failures: bool = False
-) -> Captured:
+    context: OperationContext, names: Sequence[StoreName], sink: Sink, *, quiesce: bool,
+    tolerate_failures: bool = False, portable: bool = False,
+) -> Captured:  # fmt: skip
     """Export the named stores into ``sink``.
 
     :param quiesce: pause the writers until everything is captured (at most ``ARCHON_BACKUP_PAUSE_LIMIT`` seconds).
     :param tolerate_failures: go on with the other stores when one cannot be exported (safety copies of a broken
         platform); otherwise the first failure stops the others and is raised.
+    :param portable: also write what goes onto any version of a server.
     """
     stop = threading.Event()
     exports = [_Export(name) for name in names]
@@ -65,7 +67,7 @@ def capture(
     with hold as pause:
         start = datetime.now(UTC)
         for export in exports:
-            _begin(context, export, sink, stop)
+            _begin(context, export, sink, stop, portable)
         try:
             end, late = _watch(context, exports, pause, stop, tolerate_failures)
         finally:
@@ -79,18 +81,20 @@ def capture(
     )
 
 
-def _begin(context: OperationContext, export: _Export, sink: Sink, stop: threading.Event) -> None:
+def _begin(context: OperationContext, export: _Export, sink: Sink, stop: threading.Event, portable: bool) -> None:
     store = context.stores[export.name]
     export.thread = threading.Thread(
-        target=_run, args=(context, store, export, sink, stop), name=f"export-{export.name}", daemon=True
+        target=_run, args=(context, store, export, sink, stop, portable), name=f"export-{export.name}", daemon=True
     )
     export.thread.start()
 
 
-def _run(context: OperationContext, store: Store, export: _Export, sink: Sink, stop: threading.Event) -> None:
+def _run(
+    context: OperationContext, store: Store, export: _Export, sink: Sink, stop: threading.Event, portable: bool
+) -> None:
     started = time.monotonic()
     try:
-        with context.work(cancel=stop, captured=export.captured.set) as work:
+        with context.work(cancel=stop, captured=export.captured.set, portable=portable) as work:
             store.export(sink, work)
     except BaseException as error:  # noqa: BLE001 - raised by the thread that waits, see _raise_first
         export.error = error

@@ -20,9 +20,10 @@ BUSY = [
 
 
 def _schedule(
-    name: str, cron: str, stores: tuple[StoreName, ...], *, on: bool, description: str
+    name: str, cron: str, stores: tuple[StoreName, ...], *, on: bool, portable: bool, description: str
 ) -> dg.ScheduleDefinition:
-    config = {"ops": {"take_backup": {"config": {"kind": "scheduled", "stores": list(stores)}}}}
+    wanted = {"kind": "scheduled", "stores": list(stores), "portable": portable}
+    config = {"ops": {"take_backup": {"config": wanted}}}
 
     @dg.schedule(
         name=name,
@@ -42,12 +43,20 @@ def _schedule(
 
 
 SCHEDULES = [
-    _schedule("daily_backup", "0 3 * * *", STORES, on=True, description="Everything, every night at 03:00."),
+    _schedule(
+        "daily_backup",
+        "0 3 * * *",
+        STORES,
+        on=True,
+        portable=True,
+        description="Everything, every night at 03:00, the vectors also in portable form.",
+    ),
     _schedule(
         "hourly_backup",
         "0 * * * *",
         ("vectors", "graph"),
         on=False,
+        portable=False,
         description="Vectors and graph every hour (RPO target 1 h). Off until switched on.",
     ),
     _schedule(
@@ -55,6 +64,7 @@ SCHEDULES = [
         "*/15 * * * *",
         ("relational",),
         on=False,
+        portable=False,
         description="PostgreSQL every 15 minutes (RPO target 15 min). Off until switched on.",
     ),
 ]

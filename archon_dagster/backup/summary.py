@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from archon_dagster.backup.backup import BackupResult
+from archon_dagster.repository.check_state import CheckState, state_of
 from archon_dagster.repository.manifest import Artifact, Manifest
 from archon_dagster.repository.verification import CheckRecord
 
@@ -55,11 +56,13 @@ def store_numbers(result: BackupResult, store: str) -> dict[str, int | float | s
     return numbers
 
 
-def backup_numbers(manifest: Manifest) -> dict[str, int | float | str]:
+def backup_numbers(manifest: Manifest, checks: Sequence[CheckRecord]) -> dict[str, int | float | str]:
     """The whole backup, as metadata."""
     return {
         "backup": manifest.id,
         "kind": manifest.kind,
+        "checks": str(state_of(checks)),
+        **({"note": manifest.note} if manifest.note else {}),
         "size (bytes)": manifest.bytes_read,
         "added (bytes)": manifest.bytes_added,
         "deduplicated (share)": round(deduplicated(manifest), 4),
@@ -74,13 +77,15 @@ def backup_numbers(manifest: Manifest) -> dict[str, int | float | str]:
 
 def page(manifest: Manifest, checks: Sequence[CheckRecord]) -> str:
     """The backup on one Markdown page: contents, checks, what is not in it, and how to restore it."""
-    window = manifest.window
+    window, state = manifest.window, state_of(checks)
     held = f"writers held still: {', '.join(window.paused)}" if window.paused else window.note
     lines = [
         f"### Backup `{manifest.id}`",
+        *([] if state.reliable else [f"**Not to be relied on: {_cell(str(state))}.**", ""]),
         f"{size_text(manifest.bytes_read)} captured, {size_text(manifest.bytes_added)} new, "
         f"{duration_text(manifest.duration)}; "
         f"{'consistent' if window.consistent else 'not one consistent instant'} ({held})",
+        *(["", f"Note: {_cell(manifest.note)}"] if manifest.note else []),
         "",
         "| artifact | records | size | fingerprint |",
         "|---|---|---|---|",
@@ -92,12 +97,19 @@ def page(manifest: Manifest, checks: Sequence[CheckRecord]) -> str:
         "",
     ]
     lines += [f"- not covered: {_cell(what)}" for what in manifest.not_covered]
-    lines += ["", f"Restore it: job `restore` with `selector: {manifest.id}`, or", "```", _command(manifest), "```"]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_how_to_restore(manifest, state)])
 
 
-def _command(manifest: Manifest) -> str:
-    return f"archon restore {manifest.id} --confirm RESTORE"
+def _how_to_restore(manifest: Manifest, state: CheckState) -> list[str]:
+    command = ["```", f"archon restore {manifest.id} --confirm RESTORE", "```"]
+    if state.reliable:
+        return [f"Restore it: job `restore` with `selector: {manifest.id}`, or", *command]
+    return [
+        f"**Warning: {_cell(str(state))}.** Restoring this backup puts back what the check complains about. Only if "
+        f"that is what you want: job `restore` with `selector: {manifest.id}`, or",
+        *command,
+        "The newest backup that passed every check is `selector: latest`.",
+    ]
 
 
 def _row(artifact: Artifact) -> str:
@@ -107,7 +119,7 @@ def _row(artifact: Artifact) -> str:
 
 
 def _mark(check: CheckRecord) -> str:
-    return "passed" if check.passed else "**failed**"
+    return "passed" if check.passed else "**unknown**" if check.unreadable else "**failed**"
 
 
 def _cell(text: str) -> str:

@@ -13,12 +13,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from types import FrameType
 
 import typer
 
-from archon_dagster.backup.checks import counts_of
 from archon_dagster.backup.summary import deduplicated, duration_text, size_text
 from archon_dagster.cli.operations import run_here
 from archon_dagster.cli.output import console, table
@@ -41,6 +40,7 @@ class Tale:
     seconds: dict[str, float] = field(default_factory=dict)
     servers: dict[StoreName, Description] = field(default_factory=dict)
     destroyed: dict[StoreName, Description] = field(default_factory=dict)
+    restored: dict[StoreName, Description] = field(default_factory=dict)
     before: dict[StoreName, Fingerprint] = field(default_factory=dict)
     after: dict[StoreName, Fingerprint] = field(default_factory=dict)
     manifest: Manifest | None = None
@@ -55,17 +55,27 @@ class Tale:
         self.seconds[title] = time.monotonic() - started
 
 
-def demo(keep: bool = typer.Option(False, "--keep", help="Keep the demo's files for a look.")) -> None:
+class Where(StrEnum):
+    """Where the demo's backups go."""
+
+    directory = "directory"
+    s3 = "s3"
+
+
+def demo(
+    keep: bool = typer.Option(False, "--keep", help="Keep the demo's files for a look."),
+    repository: Where = typer.Option(Where.directory, help="Where the backups go; s3: the sandbox's own server."),
+) -> None:
     """Start, fill, back up, destroy, restore, compare: on real servers, in a home of its own, under 90 s."""
     from archon_dagster.sandbox.support import check_supported
 
     check_supported()
-    signal.signal(signal.SIGTERM, _as_interrupt)
     home = load_settings().home / "demo"
     _use_own_home(home)
     tale = Tale()
     try:
-        differences = _tell(home, tale)
+        with _backups_go_to(repository):
+            differences = _tell(home, tale)
     finally:
         _clean_up(home, keep)
     if differences:
@@ -74,20 +84,31 @@ def demo(keep: bool = typer.Option(False, "--keep", help="Keep the demo's files 
     console.print("DEMO restored=identical", highlight=False)
 
 
-def _as_interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def _use_own_home(home: Path) -> None:
     """A demo never meets the operator's own platform, repository or Dagster instance."""
     from archon_dagster.sandbox import lifecycle
 
     for name in ("ARCHON_PROJECT_DIR", "ARCHON_REPOSITORY", "ARCHON_WEBSERVER_URL", "ARCHON_RUNTIME", "DAGSTER_HOME"):
         os.environ.pop(name, None)
+    for name in [name for name in os.environ if name.startswith("ARCHON_S3_")]:
+        del os.environ[name]
     os.environ["ARCHON_HOME"] = str(home)
     if home.exists():  # an earlier demo that was killed
         lifecycle.down(home)
         shutil.rmtree(home)
+
+
+@contextmanager
+def _backups_go_to(where: Where) -> Iterator[None]:
+    if where is Where.directory:
+        yield
+        return
+    from archon_dagster.sandbox.s3.running import object_storage
+
+    with object_storage() as storage:
+        os.environ |= storage.environment
+        _event(f"backups go to {load_settings().repository} at {storage.endpoint}; that server keeps all in memory")
+        yield
 
 
 def _clean_up(home: Path, keep: bool) -> None:
@@ -133,6 +154,7 @@ def _tell(home: Path, tale: Tale) -> list[str]:
         with RunLines(console) as lines:
             run_job(settings, "restore", {"ops": {"put_back": {"config": config}}}, lines)
         tale.after = _fingerprints(settings)
+        tale.restored = _descriptions(settings)
     tale.rto = _measured_rto(settings, tale.manifest)
     return _report(tale)
 
@@ -207,8 +229,12 @@ def _show_destroyed(tale: Tale) -> None:
     rows = []
     for name, before in tale.servers.items():
         now = tale.destroyed[name]
-        rows.append((name, f"{sum(before.counts.values()):,}", f"{sum(now.counts.values()):,}"))
+        rows.append((name, f"{_records(before):,}", f"{_records(now):,}"))
     console.print(table("", ("store", "records before", "records now"), rows, right=("records before", "records now")))
+
+
+def _records(one: Description) -> int:
+    return sum(one.counts.values())
 
 
 def _counts(counts: dict[str, int]) -> str:
@@ -218,13 +244,12 @@ def _counts(counts: dict[str, int]) -> str:
 
 def _report(tale: Tale) -> list[str]:
     """Fingerprints side by side and the times; returns what differs."""
-    assert tale.manifest is not None
     differences: list[str] = []
     rows = []
     for name in STORES:
         different = tale.before[name].differences(tale.after[name])
         differences += [f"{name} {one}" for one in different]
-        came_back = sum(counts_of(tale.manifest, name).values())
+        came_back = _records(tale.restored[name])
         verdict = "[red]different[/]" if different else "[green]identical[/]"
         rows.append((name, f"{came_back:,}", tale.before[name].digest[:16], tale.after[name].digest[:16], verdict))
     console.print()

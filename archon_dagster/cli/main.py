@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from types import FrameType
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from archon_dagster import __version__
-from archon_dagster.cli import backups, demo, platform, restore, sandbox, serve, status
+from archon_dagster.cli import backups, demo, dump, platform, restore, sandbox, serve, status
 from archon_dagster.cli.output import exit_code, problems, show_error
 from archon_dagster.errors import ArchonError
 
+
+class Verbs(TyperGroup):
+    """The verbs; one that is interrupted says so, instead of ending without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            problems.print("interrupted")
+            raise typer.Exit(130) from interrupt
+
+
 app = typer.Typer(
     name="archon",
+    cls=Verbs,
     help="Operations control plane of the Archon MCP platform.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -20,6 +37,8 @@ app = typer.Typer(
 )
 app.add_typer(sandbox.app, name="sandbox", help="The embedded platform: real servers as local processes.")
 app.add_typer(backups.app, name="backups", help="The backups in the repository.")
+backups.app.command("import")(dump.import_)
+backups.app.command("inspect")(dump.inspect)
 app.command("backup")(backups.backup)
 app.command("verify")(backups.verify)
 app.command("restore")(restore.restore)
@@ -42,13 +61,18 @@ def options(
     """Operations control plane of the Archon MCP platform."""
 
 
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
 def run() -> None:
-    """The entry point: errors become a readable message and an exit code."""
+    """The entry point: errors become a readable message and an exit code; SIGTERM cleans up as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         app()
     except ArchonError as error:
         show_error(error)
         sys.exit(exit_code(error))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # before a verb has begun
         problems.print("interrupted")
         sys.exit(130)

@@ -26,6 +26,7 @@ from typing import Any
 from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from archon_dagster import errors
 
@@ -70,14 +71,61 @@ def _plain(value: object) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> Table:
-    """A table with a title; the columns named in ``right`` are aligned to the right."""
-    drawn = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Sequence[str] = (),
+    keep: Sequence[str] = (),
+) -> Table:
+    """A table with a title; the columns named in ``right`` are aligned to the right, those in ``keep`` never wrap."""
+    drawn = Table(
+        title=title or None, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False
+    )
     for column in columns:
-        drawn.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        drawn.add_column(
+            column, justify="right" if column in right else "left", overflow="fold", no_wrap=column in keep
+        )
     for row in rows:
         drawn.add_row(*(str(cell) for cell in row))
     return drawn
+
+
+def aligned(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> list[Text]:
+    """The heads and the rows as lines whose columns stand below each other, for lists with something in between."""
+    lines = [[Text.from_markup(cell) for cell in row] for row in (columns, *rows)]
+    widths = [max(line[place].cell_len for line in lines) for place in range(len(columns))]
+    for line in lines:
+        for cell, width, column in zip(line, widths, columns, strict=True):
+            cell.align("right" if column in right else "left", width)
+    return [_without_end(Text("  ").join(line)) for line in lines]
+
+
+def _without_end(line: Text) -> Text:
+    line.rstrip()
+    return line
+
+
+def hanging(rows: Iterable[tuple[str, str]]) -> Table:
+    """Pairs of a word and a text that may be long: the text wraps beside the word, never below it."""
+    drawn = Table.grid(padding=(0, 2, 0, 0))
+    drawn.add_column(no_wrap=True)
+    drawn.add_column(overflow="fold")
+    for word, text in rows:
+        drawn.add_row(word, text)
+    return drawn
+
+
+def plain(text: str) -> str:
+    """Text that came from outside, for a line of the terminal: no markup, no control sequences."""
+    return _escaped("".join(letter if letter.isprintable() else " " for letter in text))
+
+
+def one_line(text: str, longest: int | None = None) -> str:
+    """Text without line breaks, cut to ``longest`` characters."""
+    line = " ".join(text.split())
+    return line if longest is None or len(line) <= longest else f"{line[: longest - 1].rstrip()}…"
 
 
 def show_error(error: errors.ArchonError) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from archon_dagster.backup.summary import duration_text, size_text
-from archon_dagster.context import Step
+from archon_dagster.context import DONE, FAILED, Step
 from archon_dagster.stores import base
+
+_PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True}
 
 
 class News:
@@ -56,7 +59,7 @@ class News:
         self.tasks.clear()
         if not self.quiet:
             name = f"{step.name}: {step.detail}" if step.detail else step.name
-            self.progress.console.print(f"  [green]✓[/] {name} [dim]{duration_text(step.seconds)}[/]", highlight=False)
+            self.progress.console.print(_ended(name, duration_text(step.seconds), step.failed), **_PLAIN)
 
     def _progress(self, news: base.Progress) -> None:
         key = (news.store, news.step)
@@ -89,6 +92,18 @@ class RunLines:
         if line.endswith("…"):
             self.status.update(f"[dim]{escape(line)}[/]")
             return
-        step, finished, took = line.rpartition(": done in ")
-        text = f"[green]✓[/] {escape(step)} [dim]{escape(took)}[/]" if finished else f"[dim]{escape(line)}[/]"
-        self.console.print(f"  {text}", highlight=False, soft_wrap=True)
+        step, failed, why = line.partition(FAILED)
+        if failed:
+            text = _ended(step, "", why)
+        else:
+            step, finished, took = line.rpartition(DONE)
+            text = _ended(step, took, "") if finished else f"  [dim]{escape(line)}[/]"
+        self.console.print(text, **_PLAIN)
+
+
+def _ended(step: str, took: str, failed: str) -> str:
+    """One line for a step that has ended: what it was, how long it took, and why it failed if it did."""
+    mark = "[red]✗[/]" if failed else "[green]✓[/]"
+    return (
+        f"  {mark} {escape(step)}{f' [dim]{took}[/]' if took else ''}{f' [red]{escape(failed)}[/]' if failed else ''}"
+    )

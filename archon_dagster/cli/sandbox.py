@@ -11,8 +11,11 @@ import typer
 from archon_dagster.backup.summary import duration_text, size_text
 from archon_dagster.cli.backups import Json
 from archon_dagster.cli.output import console, print_json, problems, table
+from archon_dagster.errors import ServiceError
+from archon_dagster.platform.probes import address, probe
 from archon_dagster.platform.runtime.open import open_runtime
-from archon_dagster.platform.settings import load_settings
+from archon_dagster.platform.services import CATALOGUE
+from archon_dagster.platform.settings import Settings, load_settings
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -42,7 +45,11 @@ def up() -> None:
     """Start the embedded platform (what runs already is left alone); it stays up until `archon sandbox down`."""
     from archon_dagster.sandbox import lifecycle
 
-    lifecycle.up(load_settings().home, on_event=_event)
+    home = load_settings().home
+    lifecycle.up(home, on_event=_event)
+    owner = lifecycle.owner(home)
+    if owner is not None:
+        console.print(f"it belongs to process {owner} (archon up), and stops with it")
     status()
 
 
@@ -85,6 +92,7 @@ def seed(
     from archon_dagster.sandbox.seed import seed as fill
 
     settings = load_settings()
+    _require_stores(settings)
     report = fill(settings, open_runtime(settings), folder, on_event=None if as_json else written)
     if as_json:
         print_json(report)
@@ -94,6 +102,24 @@ def seed(
     rows += [("nodes", f"{report.nodes:,}"), ("relationships", f"{report.relationships:,}")]
     title = f"{report.files:,} files indexed in {duration_text(report.seconds)}"
     console.print(table(title, ("what", "count"), rows, right=("count",)))
+
+
+def _require_stores(settings: Settings) -> None:
+    """Raise where a server of a store does not answer: half of the data would be written, and the rest not."""
+    runtime = open_runtime(settings)
+    services = {service.name: service for service in CATALOGUE if service.store}
+    if runtime.kind == "processes" and not any(one.state == "running" for one in runtime.status()):
+        raise ServiceError("the sandbox is down; nothing was written", todo="start it: archon sandbox up")
+    answers = {name: probe(service, settings) for name, service in services.items()}
+    silent = {name: answer.text for name, answer in answers.items() if not answer.ok}
+    if silent:
+        first = next(iter(silent))
+        raise ServiceError(
+            f"{', '.join(silent)} {'do' if len(silent) > 1 else 'does'} not answer; nothing was written",
+            where=address(services[first], settings),
+            tried="; ".join(f"{name}: {text}" for name, text in silent.items()),
+            todo=f"archon sandbox start {first}, or archon sandbox up for all of it; archon sandbox status",
+        )
 
 
 @app.command("kill")

@@ -6,21 +6,24 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import httpx
 import typer
+from filelock import FileLock, Timeout
+from rich.markup import escape
 
 from archon_dagster.cli import webserver
 from archon_dagster.cli.instance import prepare
 from archon_dagster.cli.output import console, problems
 from archon_dagster.cli.sandbox import written
+from archon_dagster.cli.supervision import Program, keep_running, tail
 from archon_dagster.errors import ConfigurationError, ServiceError
 from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.settings import Settings, load_settings
@@ -35,84 +38,115 @@ def up(
     seed: Annotated[bool, typer.Option(help="Fill a new sandbox with sample data.")] = True,
     platform: Annotated[bool, typer.Option(help="Start the embedded platform too.")] = True,
 ) -> None:
-    """Start everything on 127.0.0.1 and keep it running until Ctrl-C, which stops all of it."""
-    running = webserver.running_webserver(load_settings())
-    if running:
-        raise ConfigurationError(f"it is running already: {running}", todo="use it, or stop it with Ctrl-C first")
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    """Start everything on 127.0.0.1 and keep it running until Ctrl-C, which stops all of it.
+
+    A webserver or daemon that dies is started again, three times within ten minutes; then all is stopped (exit code 6).
+    """
     with ExitStack() as stack:
+        stack.enter_context(_alone(load_settings()))
         settings = stack.enter_context(running_platform(seed=seed)) if platform else load_settings()
-        url = stack.enter_context(running_dagster(settings, port))
-        _welcome(settings, url)
-        _wait(stack)
+        dagster = stack.enter_context(running_dagster(settings, port))
+        _welcome(settings, dagster.url)
+        _wait(stack, dagster)
 
 
-def _as_interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """One `up` on a home: the lock goes with this process, however that ends."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    running = webserver.running_webserver(settings)
+    try:
+        if running:
+            raise ConfigurationError(f"it is running already: {running}", todo="use it, or stop it with Ctrl-C first")
+        with FileLock(settings.home / "up.lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise ConfigurationError(
+            "another `archon up` works on this home", where=str(settings.home), todo="use it, or stop it first"
+        ) from error
 
 
 @contextmanager
 def running_platform(*, seed: bool) -> Iterator[Settings]:
-    """The embedded platform for the block; stopped afterwards, also when this process is killed."""
+    """The embedded platform for the block. What this process started is stopped afterwards, also when it is killed;
+    a sandbox that was running before (`archon sandbox up`) is somebody else's and goes on."""
     from archon_dagster.sandbox import lifecycle
     from archon_dagster.sandbox.seed import seed as fill
 
     home = load_settings().home
     new = not (home / "data").exists()
     console.print("[bold]starting the embedded platform[/]")
+    lifecycle.up(home, owner_pid=os.getpid(), on_event=_event)
     try:
-        lifecycle.up(home, owner_pid=os.getpid(), on_event=_event)
         settings = load_settings()
+        if lifecycle.owner(home) != os.getpid():
+            console.print("  it was running before: it is used, and goes on when this ends")
         if new and seed:
             console.print("[bold]loading sample data[/] (Python's standard library, indexed)")
             fill(settings, open_runtime(settings), on_event=written)
         yield settings
     finally:
+        _leave_platform(home)
+
+
+def _leave_platform(home: Path) -> None:
+    from archon_dagster.sandbox import lifecycle
+
+    if lifecycle.owner(home) == os.getpid():
         console.print("[bold]stopping the embedded platform[/]")
         lifecycle.down(home)
+    else:
+        console.print("the embedded platform goes on; stop it: archon sandbox down")
 
 
 def _event(text: str) -> None:
     problems.print(f"  [dim]{text}[/]", highlight=False)
 
 
+@dataclass(frozen=True)
+class Dagster:
+    """The webserver's address, and the programs to keep running."""
+
+    url: str
+    programs: tuple[Program, ...]
+
+
 @contextmanager
-def running_dagster(settings: Settings, port: int) -> Iterator[str]:
-    """The webserver and the daemon for the block; yields the webserver's address."""
+def running_dagster(settings: Settings, port: int) -> Iterator[Dagster]:
+    """The webserver and the daemon for the block."""
     console.print("[bold]starting Dagster[/]")
     home = prepare(settings)
     chosen = free_port(port)
     if port not in (0, chosen):
         console.print(f"  port {port} is taken: using {chosen}")
     url = f"http://127.0.0.1:{chosen}"
-    workspace = home / "workspace.yaml"
-    workspace.write_text(
-        "load_from:\n  - python_module:\n      module_name: archon_dagster.definitions\n      location_name: archon\n"
-    )
-    web = ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(chosen), "-w", str(workspace)]
-    daemon = ["-m", "dagster._daemon", "run", "-w", str(workspace)]
-    with _tethered(home / "webserver.log", web) as server, _tethered(home / "daemon.log", daemon):
-        wait_for_webserver(url, server, home / "webserver.log")
+    with ExitStack() as stack:
+        server, daemon = programs(home, url, chosen)
+        stack.enter_context(server)
+        stack.enter_context(daemon)
+        server.wait_until_ready()
+        daemon.wait_until_ready()
         webserver.note_webserver(settings, url)
         try:
-            yield url
+            yield Dagster(url, (server, daemon))
         finally:
             webserver.forget_webserver(settings)
             console.print("[bold]stopping Dagster[/]")
 
 
-@contextmanager
-def _tethered(log: Path, arguments: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A Python program that ends with the block, or with this process however it ends."""
-    command = [sys.executable, "-m", "archon_dagster.cli.tether", sys.executable, *arguments]
-    with log.open("ab") as output:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True)
-    assert process.stdin is not None
-    try:
-        yield process
-    finally:
-        process.stdin.close()
-        process.wait(60)
+def programs(home: Path, url: str, port: int) -> tuple[Program, Program]:
+    """The webserver and the daemon, on one workspace."""
+    workspace = home / "workspace.yaml"
+    workspace.write_text(
+        "load_from:\n  - python_module:\n      module_name: archon_dagster.definitions\n      location_name: archon\n"
+    )
+    log = home / "webserver.log"
+    web = ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-w", str(workspace)]
+    daemon = ["-m", "dagster._daemon", "run", "-w", str(workspace)]
+    return (
+        Program("webserver", log, web, lambda process: wait_for_webserver(url, process, log)),
+        Program("daemon", home / "daemon.log", daemon, lambda _: None),
+    )
 
 
 def free_port(wanted: int) -> int:
@@ -145,8 +179,9 @@ def wait_for_webserver(url: str, process: subprocess.Popen[bytes], log: Path) ->
         if found and all(found):
             return
         time.sleep(0.2)
-    tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-    raise ServiceError("the Dagster webserver did not start", where=url, tried=f"{last}\n{tail}", todo=f"see {log}")
+    raise ServiceError(
+        "the Dagster webserver did not start", where=url, tried=f"{last}\n{tail(log, 15)}", todo=f"see {log}"
+    )
 
 
 def _welcome(settings: Settings, url: str) -> None:
@@ -165,10 +200,13 @@ def _welcome(settings: Settings, url: str) -> None:
     )
 
 
-def _wait(stack: ExitStack) -> None:
+def _wait(stack: ExitStack, dagster: Dagster) -> None:
     try:
-        while True:
-            time.sleep(1)
+        keep_running(dagster.programs, _tell)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # one Ctrl-C is enough: stopping must not be interrupted
         stack.close()
+
+
+def _tell(news: str) -> None:
+    problems.print(f"{datetime.now():%H:%M:%S}  {escape(news)}", highlight=False, soft_wrap=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from archon_dagster import errors
 from archon_dagster.cli import webserver
+from archon_dagster.cli.following import follow, reason_of
 from archon_dagster.cli.instance import open_instance, prepare
 from archon_dagster.errors import ArchonError
 from archon_dagster.platform.settings import Settings
@@ -31,13 +32,15 @@ class Outcome:
 def run_job(settings: Settings, job: str, config: dict[str, Any], on_line: Callable[[str], None]) -> Outcome:
     """Run a job to its end; raises :class:`ArchonError` with the run's own message when it failed."""
     url = webserver.running_webserver(settings)
-    if url is not None:
-        run = webserver.submit(url, job, config, on_line=on_line, budget=BUDGET)
-        page = f"{url}/runs/{run.id}"
-        if run.status != "SUCCESS":
-            raise _error(run.kind, f"the job {job} ended as {run.status}: {run.error or 'see its log'}", page)
-        return Outcome(run.id, run.tags.get("archon/backup"), page, run.tags.get("archon/safety"))
-    return _in_process(settings, job, config, on_line)
+    if url is None:
+        return _in_process(settings, job, config, on_line)
+    run_id = webserver.launch(url, job, config)
+    page = webserver.page(url, run_id)
+    on_line(f"run {page}")
+    run = follow(settings, url, run_id, on_line, BUDGET)
+    if run.status != "SUCCESS":
+        raise _error(run.kind, f"the job {job} ended as {run.status}: {run.error or 'see its log'}", page)
+    return Outcome(run.id, run.tags.get("archon/backup"), page, run.tags.get("archon/safety"))
 
 
 def _in_process(settings: Settings, job: str, config: dict[str, Any], on_line: Callable[[str], None]) -> Outcome:
@@ -56,8 +59,8 @@ def _in_process(settings: Settings, job: str, config: dict[str, Any], on_line: C
     finally:
         NEWS.reset(token)
     if not result.success:
-        reason, kind = _reason(result)
-        raise _error(kind, f"the job {job} failed: {reason}", f"run {result.run_id}")
+        reason, kind = reason_of(iter(result.all_events))
+        raise _error(kind, f"the job {job} failed: {reason or 'see its log'}", f"run {result.run_id}")
     tags = run.tags if run else {}
     return Outcome(result.run_id, tags.get("archon/backup"), safety=tags.get("archon/safety"))
 
@@ -68,17 +71,3 @@ def _error(kind: str, text: str, where: str) -> ArchonError:
     what, _, todo = text.partition("\nwhat to do: ")
     what, _, tried = what.partition("\ntried: ")
     return found(what, where=where, tried=tried or None, todo=todo or None)
-
-
-def _reason(result: Any) -> tuple[str, str]:
-    for event in result.all_events:
-        if event.is_step_failure:
-            failure = event.step_failure_data
-            if failure.user_failure_data is not None:
-                kind = failure.user_failure_data.metadata.get("kind")
-                return str(failure.user_failure_data.description), str(kind.value) if kind else ""
-            if failure.error and failure.error.cls_name == "DagsterExecutionInterruptedError":
-                return "it was interrupted; what was begun has been cleaned up", "Cancelled"
-            if failure.error:
-                return str(failure.error.message), ""
-    return "see its log", ""

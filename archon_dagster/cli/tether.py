@@ -6,6 +6,7 @@ died, the command gets SIGINT, then SIGTERM, then SIGKILL. Standard library only
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -15,16 +16,18 @@ GRACE = 15.0  # seconds after each signal
 
 
 def main(command: list[str]) -> int:
-    """Run the command until it ends or the parent is gone; returns its exit code."""
+    """Run the command until it ends or the parent is gone; returns its exit code, 128 + n after a signal n."""
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the parent decides, by closing standard input
     threading.Thread(target=_end_with_parent, args=(child,), daemon=True).start()
-    return child.wait()
+    code = child.wait()
+    return code if code >= 0 else 128 - code
 
 
 def _end_with_parent(child: subprocess.Popen[bytes]) -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1024):  # not sys.stdin: a thread that waits in its buffer makes Python abort at the end
+        pass
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         child.send_signal(number)
         try:

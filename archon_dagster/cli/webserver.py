@@ -1,4 +1,4 @@
-"""Talk to the running webserver over GraphQL: launch a job, follow it, stop it.
+"""Talk to the running webserver over GraphQL: launch a job, look at its run, stop it.
 
 Plain HTTP on purpose: the four requests needed are stable, and importing Dagster costs two seconds.
 """
@@ -6,19 +6,18 @@ Plain HTTP on purpose: the four requests needed are stable, and importing Dagste
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from archon_dagster.errors import ArchonError, Cancelled
+from archon_dagster.errors import ArchonError
 from archon_dagster.platform.settings import Settings
 
 LOCATION, REPOSITORY = "archon", "__repository__"
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
-POLL = 0.3  # seconds
+ANSWER_LIMIT = 30.0  # seconds the webserver may take to answer one request
 
 LAUNCH = """
 mutation($job: String!, $config: RunConfigData!, $location: String!, $repository: String!) {
@@ -45,6 +44,10 @@ query($run: ID!, $after: String) {
 }"""
 STOP = """
 mutation($run: String!) { terminateRun(runId: $run) { __typename } }"""
+
+
+class WebserverGone(ArchonError):
+    """The webserver does not answer; runs go on without it, each in its own process."""
 
 
 @dataclass(frozen=True)
@@ -91,49 +94,34 @@ def _answers(url: str) -> bool:
         return False
 
 
-def submit(url: str, job: str, config: dict[str, Any], *, on_line: Callable[[str], None], budget: float) -> Run:
-    """Launch a job and follow it to its end; an interrupt stops the run, waits for it and is raised again.
-
-    :param on_line: receives the run's log lines; :param budget: seconds after which following is given up.
-    """
+def launch(url: str, job: str, config: dict[str, Any]) -> str:
+    """Launch a job; returns the run's id."""
     variables = {"job": job, "config": config, "location": LOCATION, "repository": REPOSITORY}
     answer = _ask(url, LAUNCH, variables)["launchRun"]
     if answer["__typename"] != "LaunchRunSuccess":
         reason = answer.get("message") or "; ".join(error["message"] for error in answer.get("errors", []))
         raise ArchonError(f"the job {job} was not accepted: {reason or answer['__typename']}", where=url)
-    run_id = answer["run"]["runId"]
-    on_line(f"run {url}/runs/{run_id}")
-    following = _Following(url, run_id, on_line, time.monotonic() + budget)
-    try:
-        return following.to_the_end()
-    except KeyboardInterrupt as interrupt:
-        _ask(url, STOP, {"run": run_id})
-        run = following.to_the_end()
-        raise Cancelled(f"the run was stopped on request and ended as {run.status}", where=run_id) from interrupt
+    return str(answer["run"]["runId"])
 
 
-@dataclass
-class _Following:
-    """A run being followed; an interrupted look goes on where it was."""
+def page(url: str, run_id: str) -> str:
+    """Where a run is seen in the UI."""
+    return f"{url}/runs/{run_id}"
 
-    url: str
-    run_id: str
-    on_line: Callable[[str], None]
-    deadline: float
-    cursor: str | None = None
-    error: str = ""
-    kind: str = ""
 
-    def to_the_end(self) -> Run:
-        while time.monotonic() < self.deadline:
-            run = self._look()
-            if run is not None:
-                return run
-            time.sleep(POLL)
-        page = f"{self.url}/runs/{self.run_id}"
-        raise ArchonError("the run has not ended in time", where=page, todo="follow it in the UI")
+class WebserverView:
+    """A run as the webserver shows it; ``cursor`` says how much of its log has been told."""
 
-    def _look(self) -> Run | None:
+    def __init__(self, url: str, run_id: str, on_line: Callable[[str], None]):
+        self.url, self.run_id, self.on_line = url, run_id, on_line
+        self.cursor: str | None = None
+        self._error = self._kind = ""
+
+    def look(self) -> Run | None:
+        """Tell what is new; the run when it has ended.
+
+        :raises WebserverGone: nobody listens there any more, or it does not answer.
+        """
         answer = _ask(self.url, FOLLOW, {"run": self.run_id, "after": self.cursor})
         log, run = answer["logsForRun"], answer["runOrError"]
         self.cursor = log["cursor"]
@@ -141,11 +129,15 @@ class _Following:
             if event["__typename"] == "LogMessageEvent":
                 self.on_line(event["message"])
             reason, kind = _failure(event)
-            self.error, self.kind = self.error or reason, self.kind or kind
+            self._error, self._kind = self._error or reason, self._kind or kind
         if run["status"] not in ENDED or log["hasMore"]:
             return None
         tags = {tag["key"]: tag["value"] for tag in run["tags"]}
-        return Run(self.run_id, run["status"], tags, self.error, self.kind)
+        return Run(self.run_id, run["status"], tags, self._error, self._kind)
+
+    def stop(self) -> None:
+        """Ask for the run to be stopped; it cleans up before it ends."""
+        _ask(self.url, STOP, {"run": self.run_id})
 
 
 def _failure(event: dict[str, Any]) -> tuple[str, str]:
@@ -157,12 +149,14 @@ def _failure(event: dict[str, Any]) -> tuple[str, str]:
 
 def _ask(url: str, query: str, variables: dict[str, Any]) -> dict[str, Any]:
     try:
-        answer = httpx.post(f"{url}/graphql", json={"query": query, "variables": variables}, timeout=60)
+        answer = httpx.post(f"{url}/graphql", json={"query": query, "variables": variables}, timeout=ANSWER_LIMIT)
         answer.raise_for_status()
         data = answer.json()
     except (httpx.HTTPError, ValueError) as error:
-        raise ArchonError(
-            f"the webserver did not answer: {error}", where=url, todo="look at it, or use --direct"
+        raise WebserverGone(
+            f"the webserver did not answer: {type(error).__name__}: {error}",
+            where=url,
+            todo="see whether it runs (archon status); --direct works without it",
         ) from error
     if data.get("errors"):
         raise ArchonError(f"the webserver refused the request: {data['errors'][0]['message']}", where=url)

@@ -79,6 +79,7 @@ class Settings(BaseSettings):
     # policy
     quiesce: Literal["pause", "none"] = Field(default="pause", alias="ARCHON_BACKUP_QUIESCE")
     store_deadline: float = Field(default=600.0, alias="ARCHON_STORE_DEADLINE", gt=0)  # seconds of any single wait
+    store_silence: float = Field(default=30.0, alias="ARCHON_STORE_SILENCE", gt=0)  # then: is it frozen?
     pause_limit: float = Field(default=60.0, alias="ARCHON_BACKUP_PAUSE_LIMIT", gt=0)  # seconds
     live_fingerprint_limit: int = Field(
         default=200_000, alias="ARCHON_LIVE_FINGERPRINT_LIMIT", ge=0
@@ -101,7 +102,7 @@ class Settings(BaseSettings):
 
     @property
     def repository(self) -> str:
-        """Where backups go: a directory, or (later) ``s3://bucket/prefix``."""
+        """Where backups go: a directory, or ``s3://bucket/prefix`` (with the settings of the S3 backend)."""
         return self.repository_setting or str(self.home / "repository")
 
     @cached_property

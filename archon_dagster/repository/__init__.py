@@ -7,7 +7,8 @@
 ``catalogue``           listing, also of what unfinished backups have left
 ``selection``           which backup is meant: ``latest``, a date, an id or a prefix of one
 ``verification``        every chunk and every digest; check records
-``lock``                one platform lock: lease, heartbeat, fencing counter
+``check_state``         what the checks of a backup come to: passed, failed, not finished
+``lock``, ``holder``    one platform lock: lease, heartbeat, fencing counter; who holds it
 ``export``              a backup as plain files; ``extract`` is its stand-alone twin kept inside every repository
 ``backends``            where objects live: the protocol and the local filesystem
 ``cutting``, ``chunks`` how artifacts become chunks, how chunks are stored

@@ -68,7 +68,7 @@ class ChunkStore:
         if chunk.size > chunk_format.LARGEST_PLAIN:
             raise ChunkDamage(f"is said to hold {chunk.size} bytes, more than any chunk can")
         try:
-            info = self._backend.get(chunk_key(chunk.sha256), limit=2 * chunk_format.LARGEST_PLAIN)
+            info = self._backend.get(chunk_key(chunk.sha256), limit=chunk_format.largest_object(chunk.size))
         except ObjectNotFound as error:
             raise ChunkDamage("is missing") from error
         except ObjectUnreadable as error:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archon_dagster.errors import RepositoryError
+from archon_dagster.errors import ConfigurationError
 from archon_dagster.repository.backends.filesystem_errors import explained
-from archon_dagster.repository.extract import Damaged, file_name
+from archon_dagster.repository.extract import Damaged, file_names
 from archon_dagster.repository.manifest import Artifact, Manifest
 from archon_dagster.repository.manifest_file import damaged
 from archon_dagster.repository.reading import BackupSource
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
 def export(manifest: Manifest, repository: Repository, directory: Path, work: Work | None = None) -> list[Path]:
     """Write every artifact of a backup and its ``manifest.json``; the files written.
 
-    :param directory: new or empty; :class:`RepositoryError` otherwise.
+    :param directory: new or empty; :class:`ConfigurationError` otherwise.
     """
     directory = directory.absolute()
     with explained("export from", directory):
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-            raise RepositoryError(
-                "the export's directory is not empty", where=str(directory), todo="choose another one"
+            raise ConfigurationError(
+                "the export's directory is not empty", where=str(directory), todo="name a new or an empty one"
             )
         directory.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", suffix=".partial", dir=directory.parent))
@@ -46,14 +47,14 @@ def export(manifest: Manifest, repository: Repository, directory: Path, work: Wo
     return [directory / name for name in names]
 
 
-def export_name(artifact: Artifact) -> str:
-    """The relative path an artifact gets in an export."""
-    return file_name({"name": artifact.name, "kind": artifact.kind, "media_type": artifact.media_type})
+def export_names(artifacts: Sequence[Artifact]) -> list[str]:
+    """The relative paths the artifacts get in an export."""
+    return file_names([{"name": a.name, "kind": a.kind, "media_type": a.media_type} for a in artifacts])
 
 
 def _write_all(manifest: Manifest, source: BackupSource, folder: Path, work: Work | None) -> list[str]:
     try:
-        names = [export_name(artifact) for artifact in manifest.artifacts]
+        names = export_names(manifest.artifacts)
     except Damaged as error:
         raise damaged(manifest.id, str(error)) from error
     for artifact, name in zip(manifest.artifacts, names, strict=True):

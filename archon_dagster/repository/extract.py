@@ -29,6 +29,7 @@ from typing import Any
 
 FORMAT = 1
 LARGEST_CHUNK = 64 << 20
+LARGEST_MANIFEST = 64 << 20
 BACKUP_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 MANIFEST_START, MANIFEST_MIDDLE, MANIFEST_END = b'{"sha256":"', b'","manifest":', b"}\n"
@@ -98,7 +99,7 @@ def extract(repository: Path, backup_id: str, directory: Path) -> None:
     if not BACKUP_ID.fullmatch(backup_id):
         raise Usage(f"{backup_id!r} is no backup id; `list` shows them")
     manifest = read_manifest(repository, backup_id)
-    names = [file_name(artifact) for artifact in manifest["artifacts"]]
+    names = file_names(manifest["artifacts"])
     directory.mkdir(parents=True, exist_ok=True)
     if any(directory.iterdir()):
         raise Usage(f"{directory} is not empty")
@@ -175,7 +176,10 @@ def unpack(encoding: int, payload: bytes, size: int, label: str) -> bytes:
 def read_manifest(repository: Path, backup_id: str) -> dict[str, Any]:
     """A manifest, proven."""
     try:
-        raw = (repository / "backups" / f"{backup_id}.json").read_bytes()
+        path = repository / "backups" / f"{backup_id}.json"
+        if path.stat().st_size > LARGEST_MANIFEST:
+            raise Damaged(f"the manifest of {backup_id} is larger than any manifest can be")
+        raw = path.read_bytes()
     except FileNotFoundError:
         raise Usage(f"there is no complete backup {backup_id} in {repository}") from None
     start = len(MANIFEST_START)
@@ -187,6 +191,19 @@ def read_manifest(repository: Path, backup_id: str) -> dict[str, Any]:
     if manifest["format"] > FORMAT:
         raise Usage(f"backup {backup_id} has format {manifest['format']}; use the extract.py of a newer version")
     return manifest
+
+
+def file_names(artifacts: list[dict[str, Any]]) -> list[str]:
+    """The relative paths of all artifacts, no two the same: `a` and `a.snapshot` can both be collections."""
+    taken = {"manifest.json"}
+    names = []
+    for artifact in artifacts:
+        name = file_name(artifact)
+        while name in taken:
+            name += EXTENSIONS.get(artifact["kind"], "_")
+        taken.add(name)
+        names.append(name)
+    return names
 
 
 def file_name(artifact: dict[str, Any]) -> str:

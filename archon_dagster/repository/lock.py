@@ -14,65 +14,24 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from archon_dagster.errors import LockLost, RepositoryBusy, RepositoryError
+from archon_dagster.errors import LockLost, RepositoryError
 from archon_dagster.repository.backends.base import (
     Backend,
     ObjectChanged,
     ObjectExists,
     ObjectNotFound,
-    StoredObject,
 )
-from archon_dagster.repository.identity import Process, certainly_dead, this_process
+from archon_dagster.repository.holder import LEASE_SECONDS, LOCK_KEY, Record, busy, is_free, parse, read
+from archon_dagster.repository.identity import this_process
 
-LOCK_KEY = "locks/platform.json"
-LEASE_SECONDS = 60.0
 _POLL = 0.25  # seconds between two looks while waiting
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    holder: str
-    purpose: str
-    since: datetime
-    lease: float
-    fence: int
-    released: bool = False
-    host: str
-    boot: str
-    namespace: int
-    pid: int
-    started: int
-
-    @property
-    def process(self) -> Process:
-        return Process(self.host, self.boot, self.namespace, self.pid, self.started)
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who works on the platform right now, for messages and ``archon status``."""
-
-    purpose: str
-    host: str
-    pid: int
-    since: datetime
-    expires: datetime
-    fence: int
-
-    def __str__(self) -> str:
-        return f"{self.purpose!r} by process {self.pid} on {self.host} since {self.since:%Y-%m-%d %H:%M:%S} UTC"
 
 
 class Lease:
     """The right to change the platform and the repository, as long as :meth:`check` says so."""
 
-    def __init__(self, backend: Backend, record: _Record, etag: str):
+    def __init__(self, backend: Backend, record: Record, etag: str):
         self.purpose = record.purpose
         self.fence = record.fence
         self._backend = backend
@@ -117,11 +76,11 @@ class Lease:
         """The record is another one: still ours, written by a request whose answer got lost?"""
         try:
             stored = self._backend.get(LOCK_KEY)
-            record = _parse(stored)
+            record = parse(stored)
         except ObjectNotFound:
             record = None
         if record is None or record.holder != self.holder:
-            self._lost = "somebody else has taken it over" if record else "its record is gone"
+            self._lost = "somebody else has taken it over" if record else "its record is gone or was overwritten"
             return
         self._etag, self._renewed = stored.info.etag, began
 
@@ -176,15 +135,6 @@ def lock(
     held.release()
 
 
-def current_holder(backend: Backend) -> Holder | None:
-    """Who holds the lock right now; ``None`` where nobody does."""
-    stored = _read(backend)
-    if stored is None or (record := _parse(stored)) is None or _is_free(backend, stored, record):
-        return None
-    expires = stored.info.modified + timedelta(seconds=record.lease)
-    return Holder(record.purpose, record.host, record.pid, record.since, expires, record.fence)
-
-
 def _acquire(backend: Backend, purpose: str, deadline: float, lease: float, check: Callable[[], None]) -> Lease:
     holder = uuid.uuid4().hex
     pause = threading.Event()
@@ -192,23 +142,23 @@ def _acquire(backend: Backend, purpose: str, deadline: float, lease: float, chec
         if (held := _attempt(backend, purpose, holder, lease)) is not None:
             return held
         if time.monotonic() >= deadline:
-            raise _busy(backend)
+            raise busy(backend)
         check()
         pause.wait(min(_POLL, max(0.0, deadline - time.monotonic())))
 
 
 def _attempt(backend: Backend, purpose: str, holder: str, lease: float) -> Lease | None:
     """Take the lock if it is free; ``None`` where it is not, or somebody was faster."""
-    stored = _read(backend)
-    previous = _parse(stored) if stored else None
-    if stored and not _is_free(backend, stored, previous):
+    stored = read(backend)
+    previous = parse(stored) if stored else None
+    if stored and not is_free(backend, stored, previous):
         return None
     now = backend.now()
     # where there is no record, or none that can be read, the last fence is not known: seconds since 1970 are beyond it,
     # because the counter starts there and nobody takes the lock more than once a second for long
     fence = previous.fence + 1 if previous else int(now.timestamp())
     process = this_process()
-    record = _Record(
+    record = Record(
         holder=holder, purpose=purpose, since=now, lease=lease, fence=fence, host=process.host, boot=process.boot,
         namespace=process.namespace, pid=process.pid, started=process.started,
     )  # fmt: skip
@@ -221,40 +171,6 @@ def _attempt(backend: Backend, purpose: str, holder: str, lease: float) -> Lease
     except (ObjectExists, ObjectChanged):
         return None
     return Lease(backend, record, etag)
-
-
-def _is_free(backend: Backend, stored: StoredObject, record: _Record | None) -> bool:
-    if record is not None and (record.released or certainly_dead(record.process)):
-        return True
-    lease = record.lease if record is not None else LEASE_SECONDS
-    return (backend.now() - stored.info.modified).total_seconds() > lease
-
-
-def _busy(backend: Backend) -> RepositoryBusy:
-    holder = current_holder(backend)
-    if holder is None:
-        return RepositoryBusy(
-            "somebody else took the lock at the same moment", where=backend.describe(), todo="run this again"
-        )
-    return RepositoryBusy(
-        f"the platform is in use: {holder}",
-        where=f"{LOCK_KEY} in {backend.describe()}",
-        todo=f"wait until it is done; if it has died, its lock runs out by itself at {holder.expires:%H:%M:%S} UTC",
-    )
-
-
-def _read(backend: Backend) -> StoredObject | None:
-    try:
-        return backend.get(LOCK_KEY, limit=1 << 20)
-    except ObjectNotFound:
-        return None
-
-
-def _parse(stored: StoredObject) -> _Record | None:
-    try:
-        return _Record.model_validate_json(stored.data)
-    except ValidationError:
-        return None
 
 
 def _elapsed() -> float:

@@ -26,8 +26,9 @@ from archon_dagster.repository.backends.opening import open_backend
 from archon_dagster.repository.catalogue import Catalogue, Entry, Marker
 from archon_dagster.repository.chunks import ChunkPool, ChunkStore
 from archon_dagster.repository.config import RepositoryConfig, create_config, has_config, load_config
+from archon_dagster.repository.holder import LEASE_SECONDS, Holder, current_holder
 from archon_dagster.repository.identity import this_process
-from archon_dagster.repository.lock import LEASE_SECONDS, Holder, Lease
+from archon_dagster.repository.lock import Lease
 from archon_dagster.repository.manifest import BackupKind, Manifest
 from archon_dagster.repository.names import manifest_key, marker_key, new_backup_id
 from archon_dagster.repository.pending import Begun, Clock, PendingBackup, utc_now
@@ -110,7 +111,7 @@ class Repository:
 
     def holder(self) -> Holder | None:
         """Who holds the platform lock right now."""
-        return locking.current_holder(self._backend)
+        return current_holder(self._backend)
 
     # writing
 
@@ -189,10 +190,18 @@ class Repository:
 
     # reading
 
-    def backups(self) -> list[Entry]:
-        """Every backup, and what unfinished ones have left, newest first."""
+    def backups(self, *, checks: bool = False) -> list[Entry]:
+        """Every backup, and what unfinished ones have left, newest first.
+
+        :param checks: also say what the checks of each have come to.
+        """
         holder = self.holder() if self._catalogue.markers() else None
-        return self._catalogue.entries(holder.fence if holder else None)
+        entries = self._catalogue.entries(holder.fence if holder else None)
+        return self._catalogue.with_checks(entries) if checks else entries
+
+    def foreign(self) -> list[str]:
+        """Files among the manifests that are none of ours; they are left alone."""
+        return self._catalogue.foreign()
 
     def resolve(self, selector: str, stores: Iterable[str] | None = None) -> Manifest:
         """The one complete backup a selector means.
@@ -203,6 +212,10 @@ class Repository:
         :raises DamagedBackup: it is there and its manifest is damaged.
         """
         return Selection(self._catalogue, self.checks).resolve(selector, stores)
+
+    def manifest(self, backup_id: str) -> Manifest:
+        """The manifest of the backup with exactly this id; :meth:`resolve` for what an operator types."""
+        return self._catalogue.manifest(backup_id)
 
     def source(self, manifest: Manifest) -> BackupSource:
         """The artifacts of a backup, to restore or verify stores from."""

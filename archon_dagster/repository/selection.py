@@ -1,16 +1,24 @@
-"""Which backup an operator means: an id, a unique prefix of one, a date, or ``latest``."""
+"""Which backup an operator means: an id, a unique prefix of one, a date, or ``latest``.
+
+A newer backup that ``latest`` passes over because something speaks against it goes to the log with the reason, as does
+a date that means a backup nobody should take for a good one: the choice must not be a surprise.
+"""
 
 from __future__ import annotations
 
 import difflib
+import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
 
 from archon_dagster.errors import BackupNotFound, DamagedBackup
 from archon_dagster.repository.backends.base import ObjectUnreadable
 from archon_dagster.repository.catalogue import Catalogue, Entry
+from archon_dagster.repository.check_state import state_of
 from archon_dagster.repository.manifest import Manifest
-from archon_dagster.repository.verification import CheckRecord, failed_checks
+from archon_dagster.repository.verification import CheckRecord
+
+_log = logging.getLogger(__name__)
 
 
 class Selection:
@@ -39,13 +47,19 @@ class Selection:
 
     def _latest(self, entries: Sequence[Entry], wanted: frozenset[str]) -> Manifest:
         passed_over: list[str] = []
+        against: list[str] = []
         for entry in entries:
-            if (reason := self._not_latest(entry, wanted)) is None:
+            reason, surprise = self._not_latest(entry, wanted)
+            if not reason:
                 try:
-                    return self._catalogue.manifest(entry.id)
+                    manifest = self._catalogue.manifest(entry.id)
                 except (DamagedBackup, ObjectUnreadable) as error:  # changed without a trace in the listing
-                    reason = error.what
+                    reason, surprise = error.what, True
+                else:
+                    self._report(entry.id, against)
+                    return manifest
             passed_over.append(f"{entry.id}: {reason}")
+            against += [passed_over[-1]] if surprise else []
         raise BackupNotFound(
             f"no backup qualifies as latest{f' for {_names(wanted)}' if wanted else ''}",
             where=self._catalogue.describe(),
@@ -53,29 +67,48 @@ class Selection:
             todo="make a backup (`archon backup`), or name one by its id to use it all the same",
         )
 
-    def _not_latest(self, entry: Entry, wanted: frozenset[str]) -> str | None:
-        """Why an entry cannot be ``latest``."""
+    def _not_latest(self, entry: Entry, wanted: frozenset[str]) -> tuple[str, bool]:
+        """Why an entry cannot be ``latest`` (empty: it can), and whether that may be a surprise."""
         if entry.state != "complete" or entry.summary is None:
-            return f"{entry.state}, {entry.detail}"
+            return f"{entry.state}, {entry.detail}", entry.state in ("damaged", "newer")
         if entry.summary.kind == "safety":
-            return "a safety backup"
+            return "a safety backup", False
         if missing := _missing(entry, wanted):
-            return f"does not contain {missing}"
-        if failed := failed_checks(self._checks(entry.id)):
-            return f"failed check {', '.join(check.name for check in failed)}"
-        return None
+            return f"does not contain {missing}", False
+        checks = state_of(self._checks(entry.id))
+        return ("", False) if checks.reliable else (str(checks), True)
+
+    def _report(self, chosen: str, against: Sequence[str]) -> None:
+        if against:
+            where, reasons = self._catalogue.describe(), "; ".join(against[:5])
+            _log.warning("latest is %s in %s; newer backups were passed over: %s", chosen, where, reasons)
 
     def _newest_of_day(self, entries: Sequence[Entry], day: str, wanted: frozenset[str]) -> Manifest:
-        same_day = [entry for entry in entries if entry.id.startswith(day) and entry.state == "complete"]
-        for entry in same_day:
+        same_day = [entry for entry in entries if entry.id.startswith(day)]
+        complete = [entry for entry in same_day if entry.state == "complete"]
+        for entry in complete:
             if not _missing(entry, wanted):
+                self._warn_of(entry, day)
                 return self._catalogue.manifest(entry.id)
         what = f"no backup of {day[:4]}-{day[4:6]}-{day[6:]} (UTC)"
-        raise self._not_found(f"{what} contains {_names(wanted)}" if same_day else what, day, entries)
+        if complete:
+            what = f"{what} contains {_names(wanted)}"
+        elif same_day:
+            others = "; ".join(f"{entry.id} is {entry.state}: {entry.detail}" for entry in same_day[:3])
+            what = f"{what} can be restored ({others})"
+        raise self._not_found(what, day, entries)
+
+    def _warn_of(self, entry: Entry, day: str) -> None:
+        safety = "it is a safety backup: what was there before a restore"
+        reasons = [safety] if entry.summary and entry.summary.kind == "safety" else []
+        checks = state_of(self._checks(entry.id))
+        reasons += [] if checks.reliable else [str(checks)]
+        if reasons:
+            _log.warning("%s means %s, and %s", day, entry.id, "; ".join(reasons))
 
     def _by_id(self, entries: Sequence[Entry], selector: str) -> Entry:
         matches = [entry for entry in entries if selector and entry.id.startswith(selector)]
-        whole = [entry for entry in matches if entry.state in ("complete", "damaged")]
+        whole = [entry for entry in matches if entry.state in ("complete", "damaged", "newer")]
         if len(whole) > 1:
             raise BackupNotFound(
                 f"{selector!r} is not unique: {_shown(whole)}",
@@ -85,7 +118,8 @@ class Selection:
         if whole:
             return whole[0]
         if matches:
-            raise self._not_found(f"backup {matches[0].id} is not complete: {matches[0].detail}", selector, entries)
+            what = "is missing" if matches[0].state == "missing" else "is not complete"
+            raise self._not_found(f"backup {matches[0].id} {what}: {matches[0].detail}", selector, entries)
         raise self._not_found(f"there is no backup {selector!r}", selector, entries)
 
     def _not_found(self, what: str, selector: str, entries: Sequence[Entry]) -> BackupNotFound:

@@ -10,20 +10,26 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from archon_dagster.errors import DamagedBackup
-from archon_dagster.repository.backends.base import Backend, ObjectExists
+from archon_dagster.repository.backends.base import (
+    Backend,
+    ObjectExists,
+    ObjectInfo,
+    ObjectNotFound,
+    ObjectUnreadable,
+)
 from archon_dagster.repository.chunk_format import ChunkDamage
 from archon_dagster.repository.chunks import ChunkStore
 from archon_dagster.repository.manifest import Artifact, Chunk, Manifest
-from archon_dagster.repository.names import checked_check_name
+from archon_dagster.repository.names import BACKUP_ID, checked_check_name
 from archon_dagster.repository.reading import DAMAGE_TODO
 from archon_dagster.stores.base import Progress, Work
 
@@ -32,13 +38,21 @@ _THREADS = 8
 _REPORT_EVERY = 32 << 20
 
 _TIME = "%Y%m%dT%H%M%S.%fZ"
-_RECORD = re.compile(r"/(?P<time>\d{8}T\d{6}\.\d{6}Z)-(?P<name>[a-z0-9][a-z0-9_.-]*)\.json$")
+_FOLDER = "verifications/"
+_RECORD = re.compile(
+    rf"{_FOLDER}(?P<backup>{BACKUP_ID.pattern})/(?P<time>\d{{8}}T\d{{6}}\.\d{{6}}Z)-(?P<name>[a-z0-9][a-z0-9_.-]{{0,63}})\.json"
+)
+_LARGEST_RECORD = 16 << 20
 
 Severity = Literal["error", "warning"]
 
 
 class CheckRecord(BaseModel):
-    """What one check found about one backup; ``seconds`` is what it measured, where it measures a duration."""
+    """What one check found about one backup; ``seconds`` is what it measured, where it measures a duration.
+
+    ``unreadable`` is the key of the record where it could not be read: nobody knows what the check found then, so it
+    does not count as passed. It is never written.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,6 +62,7 @@ class CheckRecord(BaseModel):
     detail: str = ""
     time: datetime
     seconds: float | None = None
+    unreadable: str = Field(default="", exclude=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +103,14 @@ class Verification:
         if len(self.damage) > most:
             lines.append(f"and {len(self.damage) - most} more")
         return "; ".join(lines)
+
+    def damaged_artifacts(self) -> dict[str, int]:
+        """How many places are damaged in each artifact that is."""
+        found: dict[str, int] = {}
+        for damage in self.damage:
+            if damage.artifact is not None:
+                found[damage.artifact] = found.get(damage.artifact, 0) + 1
+        return found
 
     def raise_for_damage(self) -> None:
         """:class:`DamagedBackup` naming what is damaged, where anything is."""
@@ -171,9 +194,28 @@ def record_check(backend: Backend, backup_id: str, check: CheckRecord) -> None:
 
 def read_checks(backend: Backend, backup_id: str) -> list[CheckRecord]:
     """Every result kept for a backup, oldest first; one that cannot be read counts as failed."""
-    keys = [info.key for info in backend.list(_folder(backup_id))]
-    found = [_read_check(backend, key, match) for key in keys if (match := _RECORD.search(key))]
-    return sorted(found, key=lambda check: check.time)
+    return read_records(backend, backend.list(_folder(backup_id)))
+
+
+def read_records(backend: Backend, listed: Iterable[ObjectInfo]) -> list[CheckRecord]:
+    """The results among listed objects, oldest first; what is no record of a check is left alone."""
+    found = [_read_check(backend, info, match) for info in listed if (match := _RECORD.fullmatch(info.key))]
+    return sorted((check for check in found if check), key=lambda check: check.time)
+
+
+def list_records(backend: Backend) -> dict[str, dict[str, ObjectInfo]]:
+    """The records of every backup at one glance, by backup and key; nothing is read."""
+    found: dict[str, dict[str, ObjectInfo]] = {}
+    for info in backend.list(_FOLDER):
+        if match := _RECORD.fullmatch(info.key):
+            found.setdefault(match["backup"], {})[info.key] = info
+    return found
+
+
+def check_of(key: str) -> str:
+    """The name of the check a record's key belongs to."""
+    match = _RECORD.fullmatch(key)
+    return match["name"] if match else ""
 
 
 def failed_checks(checks: Sequence[CheckRecord]) -> list[CheckRecord]:
@@ -186,14 +228,22 @@ def newest_checks(checks: Sequence[CheckRecord]) -> list[CheckRecord]:
     return list({check.name: check for check in sorted(checks, key=lambda check: check.time)}.values())
 
 
-def _read_check(backend: Backend, key: str, match: re.Match[str]) -> CheckRecord:
+def _read_check(backend: Backend, info: ObjectInfo, match: re.Match[str]) -> CheckRecord | None:
     try:
-        return CheckRecord.model_validate_json(backend.get(key, limit=1 << 24).data)
+        return CheckRecord.model_validate_json(backend.get(info.key, limit=_LARGEST_RECORD).data)
+    except ObjectNotFound:
+        return None  # removed a moment ago
+    except ObjectUnreadable as error:
+        why = error.what
     except ValidationError as error:
+        why = error.errors()[0]["msg"]
+    try:
         time = datetime.strptime(match["time"], _TIME).replace(tzinfo=UTC)
-        detail = f"the record {key} is unreadable: {error.errors()[0]['msg']}"
-        return CheckRecord(name=match["name"], passed=False, detail=detail, time=time)
+    except ValueError:  # digits that are no date
+        time = info.modified
+    detail = f"its record {info.key} cannot be read ({why})"
+    return CheckRecord(name=match["name"], passed=False, detail=detail, time=time, unreadable=info.key)
 
 
 def _folder(backup_id: str) -> str:
-    return f"verifications/{backup_id}/"
+    return f"{_FOLDER}{backup_id}/"

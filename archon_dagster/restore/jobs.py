@@ -30,10 +30,15 @@ class RestoreConfig(dg.Config):
         default=False,
         description="Go on even if what is there now cannot be copied first. There is no way back then.",
     )
+    portable: bool = Field(
+        default=False,
+        description="Restore the vectors from their portable copies even where the snapshots would do. Where the "
+        "version of Qdrant forbids the snapshots this happens by itself.",
+    )
 
     def request(self) -> RestoreRequest:
         """The same, for the logic."""
-        return RestoreRequest(self.selector, self.confirm, chosen(self.only), self.without_safety_copy)
+        return RestoreRequest(self.selector, self.confirm, chosen(self.only), self.without_safety_copy, self.portable)
 
 
 @dg.op(

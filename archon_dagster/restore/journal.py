@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from archon_dagster.platform.settings import Settings
+from archon_dagster.restore.request import command
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,10 @@ class Journal:
     @property
     def advice(self) -> str:
         """The commands that finish or undo what was interrupted."""
-        some = "".join(f" --only {name}" for name in self.only)
-        finish = f"archon restore {self.backup} --confirm RESTORE{some}"
+        finish = command(self.backup, self.only)
         if self.safety is None:
             return f"finish it: {finish}"
-        return f"finish it: {finish}; or go back: archon restore {self.safety} --confirm RESTORE"
+        return f"finish it: {finish}; or go back: {command(self.safety)}"
 
 
 class JournalFile:
@@ -99,9 +99,13 @@ class JournalFile:
     def _write(self, journal: Journal) -> Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(".new")
-        with temporary.open("w") as file:
-            json.dump(asdict(journal), file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
+        try:
+            with temporary.open("w") as file:
+                json.dump(asdict(journal), file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        except OSError:
+            temporary.unlink(missing_ok=True)  # of a full disk
+            raise
         return journal

@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from archon_dagster.backup.checks import counts_of
 from archon_dagster.context import OperationContext
 from archon_dagster.errors import BackupNotFound, ConfigurationError, StoreError
+from archon_dagster.platform.absence import HOW_TO_START, absent, names_of
 from archon_dagster.platform.quiesce import running_writers
+from archon_dagster.platform.services import Service
 from archon_dagster.repository.manifest import Manifest
+from archon_dagster.restore import measured
+from archon_dagster.restore.request import command
 from archon_dagster.stores.base import STORES, StoreName
 
-LOOK_BACK = 50  # backups searched for a measured restore
+ROLES = "roles"  # of a PostgreSQL server: it has them beside its databases, and a restore only adds to them
+_ROLES_NOTE = "roles of the PostgreSQL server: those that are missing are created, the others stay as they are"
 
 
 @dataclass(frozen=True)
 class PartChange:
-    """One collection, label set or table: records live now and records after the restore (``None`` = absent)."""
+    """One collection, label set or table.
+
+    :param now: records it has; :param after: records it will have; ``None``: it is not there, or (``now``) not known.
+    :param effect: what happens to it, in a few words.
+    """
 
     store: StoreName
     part: str
     now: int | None
     after: int | None
-
-    @property
-    def effect(self) -> str:
-        """In a word: what happens to it."""
-        if self.now is None:
-            return "comes back"
-        if self.after is None:
-            return "is removed"
-        return "is replaced"
+    effect: str
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,11 @@ class RestorePlan:
 
     :param age: seconds between the capture and now: what was written since then is lost (kept in the safety backup).
     :param stops: writers that will be stopped meanwhile.
+    :param unreachable: stores that do not answer, and why: what they hold now is not known.
+    :param start_first: servers that have to be started before, and what to type; empty where none has.
+    :param notes: what the counts cannot say.
     :param command: what to type to do it.
-    :param estimate: seconds, from the bytes to move and the last measured rates; ``None`` if nothing was measured yet.
+    :param estimate: seconds the last restore of the same stores took; ``None`` if there was none yet.
     """
 
     backup: Manifest
@@ -53,6 +57,8 @@ class RestorePlan:
     unreachable: dict[StoreName, str]
     command: str
     estimate: float | None = None
+    start_first: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def resolve(
@@ -78,33 +84,56 @@ def resolve(
 def make_plan(context: OperationContext, selector: str, only: Sequence[StoreName] = ()) -> RestorePlan:
     """Say what restoring would change; reads the live counts, changes nothing."""
     manifest, names = resolve(context, selector, only)
-    changes: list[PartChange] = []
-    unreachable: dict[StoreName, str] = {}
-    for name in names:
-        try:
-            now = context.stores[name].describe().counts
-        except StoreError as error:
-            now, unreachable[name] = {}, str(error).splitlines()[0]
-        after = counts_of(manifest, name)
-        changes += [PartChange(name, part, now.get(part), after.get(part)) for part in sorted(now.keys() | after)]
+    missing = absent(names, context.settings, context.runtime)
+    live, unreachable = _ask(context, names, missing)
     return RestorePlan(
         backup=manifest,
         stores=names,
-        changes=tuple(changes),
+        changes=tuple(change for name in names for change in _changes(name, manifest, live.get(name))),
         age=(datetime.now(UTC) - manifest.window.start).total_seconds(),
         stops=running_writers(context.runtime),
         unreachable=unreachable,
-        command=f"archon restore {manifest.id} --confirm RESTORE" + "".join(f" --only {name}" for name in only),
-        estimate=_last_measured(context),
+        command=command(manifest.id, only),
+        estimate=measured.last(context.repository, names),
+        start_first=f"{names_of(missing)}: {HOW_TO_START[context.runtime.kind]}" if missing else "",
+        notes=(_ROLES_NOTE,) if "relational" in names and ROLES in counts_of(manifest, "relational") else (),
     )
 
 
-def _last_measured(context: OperationContext) -> float | None:
-    """Seconds the newest restore took, whichever backup it restored."""
-    restores = [
-        check
-        for entry in context.repository.backups()[:LOOK_BACK]
-        for check in context.repository.checks(entry.id)
-        if check.name == "restore"
+def _ask(
+    context: OperationContext, names: Sequence[StoreName], missing: Sequence[Service]
+) -> tuple[dict[StoreName, Mapping[str, int]], dict[StoreName, str]]:
+    """What the live stores hold, and those that do not answer."""
+    live: dict[StoreName, Mapping[str, int]] = {}
+    down = {service.store: f"{service.name} is not running" for service in missing}
+    unreachable: dict[StoreName, str] = {name: down[name] for name in names if name in down}
+    for name in names:
+        if name in unreachable:
+            continue
+        try:
+            live[name] = context.stores[name].describe().counts
+        except StoreError as error:
+            unreachable[name] = str(error).splitlines()[0]
+    return live, unreachable
+
+
+def _changes(store: StoreName, manifest: Manifest, live: Mapping[str, int] | None) -> list[PartChange]:
+    """What happens to each part of a store; ``live`` is ``None`` where it does not answer."""
+    after = {
+        part: count for part, count in counts_of(manifest, store).items() if (store, part) != ("relational", ROLES)
+    }
+    if live is None:
+        return [
+            PartChange(store, part, None, count, "what is there now is not known")
+            for part, count in sorted(after.items())
+        ]
+    return [
+        PartChange(store, part, live.get(part), after.get(part), _effect(part, live, after))
+        for part in sorted(live.keys() | after)
     ]
-    return max(restores, key=lambda check: check.time).seconds if restores else None
+
+
+def _effect(part: str, live: Mapping[str, int], after: Mapping[str, int]) -> str:
+    if part not in live:
+        return "comes back"
+    return "is replaced" if part in after else "is removed"

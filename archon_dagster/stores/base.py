@@ -58,6 +58,9 @@ def _nothing() -> None: ...
 def _unheard(_: str) -> None: ...
 
 
+def _as_promised(_: Fingerprint) -> None: ...
+
+
 @dataclass(frozen=True)
 class Work:
     """What a store needs to know about the run it works in.
@@ -68,10 +71,17 @@ class Work:
     :param captured: an export calls it once, as soon as no later write can enter its artifacts: the writers, which
         are paused until then, go on when every store has called it (or has returned).
     :param deadline: seconds any single wait on a server may take.
+    :param silence: seconds a server may say nothing (to the first question, or between two rows or bytes) before it is
+        asked on a second connection whether it lives; see :mod:`archon_dagster.stores.patience`.
     :param verified: names of artifacts that :meth:`Store.verify` has read in this very run: a restore need not let an
         engine read them a second time (their digests are checked whenever they are read).
     :param warn: is told what a restore could not put back as it was (an index kind the server does not know, a secret
         that was withheld and is not known here); the operator reads it in the result.
+    :param expect: is told what parts of the restored store look like where its server cannot hold them exactly as the
+        manifest promises, and the store itself has made sure that they are right: the fingerprint taken after the
+        restore is compared with these instead.
+    :param portable: an export also writes artifacts that go onto any version of the server; a restore uses those even
+        where the others would do.
     """
 
     scratch: Path
@@ -79,8 +89,11 @@ class Work:
     report: Callable[[Progress], None] = _silent
     captured: Callable[[], None] = _nothing
     deadline: float = 600.0
+    silence: float = 30.0
     verified: frozenset[str] = frozenset()
     warn: Callable[[str], None] = _unheard
+    expect: Callable[[Fingerprint], None] = _as_promised
+    portable: bool = False
 
     def check(self) -> None:
         """Raise :class:`Cancelled` when the run was asked to stop."""

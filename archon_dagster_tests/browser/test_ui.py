@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from archon_dagster_tests.eventually import eventually
+from archon_dagster_tests.processes import processes_under
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -62,6 +63,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
         )
     try:
         ready = eventually(lambda: re.search(r"^ready\s+(\S+)", log.read_text(), re.MULTILINE), 180)
+        assert ready is not None
         made = Ui(ready[1], home, process)
         made.archon("backup")
         made.archon("restore", "latest", "--confirm", "RESTORE")
@@ -150,11 +152,3 @@ def test_ctrl_c_stops_all_of_it(ui: Ui) -> None:
     with pytest.raises(httpx.HTTPError):
         httpx.get(f"{ui.url}/server_info", timeout=5)
     assert processes_under(ui.home) == []
-
-
-def processes_under(home: Path) -> list[str]:
-    """Command lines that still name this home."""
-    import psutil
-
-    lines = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
-    return [line for line in lines if str(home) in line]

@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from archon_dagster_tests.unit.vector_data import SMALL
 
+S = TypeVar("S", bound="OldServer")
 Answer = tuple[int, Any]
 Points = dict[int, dict[str, Any]]
 
@@ -151,9 +152,9 @@ _ROUTES: list[tuple[str, str, Callable[..., Answer]]] = [
 
 
 @contextmanager
-def old_server(snapshot: Path) -> Iterator[OldServer]:
+def old_server(snapshot: Path, kind: type[S] = OldServer) -> Iterator[S]:  # type: ignore[assignment]
     """The server, listening, until the block is left."""
-    state = OldServer(snapshot.read_bytes())
+    state = kind(snapshot.read_bytes())
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

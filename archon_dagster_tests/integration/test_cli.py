@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from archon_dagster.repository.repository import Repository
 from archon_dagster.sandbox import lifecycle
 from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.sandbox.seed import seed
+from archon_dagster_tests.eventually import eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 
@@ -114,6 +118,24 @@ def test_a_direct_restore_of_one_store(shell: Shell, backup: str) -> None:
     assert shell.json("fingerprint") == before
 
 
+@pytest.mark.parametrize("direct", [(), ("--direct",)], ids=["dagster", "direct"])
+def test_a_backup_that_fails_a_check_is_shown_and_does_not_end_well(
+    shell: Shell, backup: str, direct: tuple[str, ...]
+) -> None:
+    lifecycle.wipe(shell.platform.home, "relational")
+    done = shell.run("backup", "--only", "relational", "--json", *direct)
+    assert done.returncode == 4, done.stderr
+    assert json.loads(done.stdout)["check_state"]["failed"] == ["counts_plausible"]
+    assert "was taken and kept, but failed check counts_plausible" in done.stderr
+    assert shell.json("backups", "show", "latest")["manifest"]["id"] != json.loads(done.stdout)["manifest"]["id"]
+    shell.json("restore", backup, "--confirm", "RESTORE", "--only", "relational", "--direct")
+
+
+def test_an_export_into_a_directory_in_use_is_a_usage_error(shell: Shell, backup: str, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("precious")
+    assert "not empty" in shell.fails(2, "backups", "export", backup, str(tmp_path))
+
+
 def test_plain_files_and_the_break_glass_reader(shell: Shell, backup: str, tmp_path: Path) -> None:
     shell.json("backups", "export", backup, str(tmp_path / "plain"))
     plain = {path.name for path in (tmp_path / "plain").rglob("*") if path.is_file()}
@@ -171,9 +193,11 @@ def test_a_damaged_backup_is_named(shell: Shell) -> None:
     data[len(data) // 2] ^= 1
     path.chmod(0o644)
     path.write_bytes(data)
-    said = shell.fails(4, "verify", manifest["id"])
-    assert manifest["id"] in said
-    assert chunk[:12] in said
+    done = shell.run("verify", manifest["id"])
+    assert done.returncode == 4
+    for said in (done.stdout, done.stderr):
+        assert manifest["id"] in said
+        assert chunk[:12] in said
 
 
 def test_servers_that_run_elsewhere_are_backed_up_and_restored(shell: Shell, tmp_path: Path) -> None:
@@ -206,3 +230,88 @@ def test_servers_that_run_elsewhere_are_backed_up_and_restored(shell: Shell, tmp
     assert result["before"] == result["after"]
     assert archon("fingerprint") == before
     assert archon("status")["next"] == "nothing"
+
+
+def test_seeding_what_is_down_says_what_to_start(shell: Shell) -> None:
+    lifecycle.kill(shell.platform.home, "qdrant")
+    try:
+        said = shell.fails(6, "sandbox", "seed")
+    finally:
+        lifecycle.start(shell.platform.home, "qdrant")
+    assert "qdrant does not answer; nothing was written" in said
+    assert "archon sandbox start qdrant" in said
+
+
+def test_a_direct_backup_that_is_interrupted_says_so_and_leaves_nothing(shell: Shell, tmp_path: Path) -> None:
+    repository = Repository.open(shell.platform.settings.repository, create=True)
+    before = [entry.id for entry in repository.backups()]
+    errors = tmp_path / "errors"
+    shell.platform.runtime.pause("qdrant")
+    try:
+        with errors.open("w") as output:
+            command = subprocess.Popen(
+                [sys.executable, "-m", "archon_dagster.cli", "backup", "--direct"],
+                env={**os.environ, "ARCHON_HOME": str(shell.platform.home)},
+                stdout=subprocess.DEVNULL,
+                stderr=output,
+            )
+        port = urlsplit(shell.platform.settings.qdrant_url).port
+        eventually(lambda: port in remote_ports(command.pid), 60)
+        command.send_signal(signal.SIGINT)
+        assert command.wait(60) == 130
+    finally:
+        shell.platform.runtime.unpause("qdrant")
+    said = errors.read_text()
+    assert "interrupted: what was begun has been removed" in said
+    assert "cancelled" in said
+    assert "Traceback" not in said
+    assert [entry.id for entry in repository.backups()] == before
+    assert repository.holder() is None
+    assert {status.state for status in shell.platform.runtime.status()} == {"running"}
+
+
+def remote_ports(pid: int) -> set[int]:
+    """Ports a process is connected to."""
+    return {one.raddr.port for one in psutil.Process(pid).net_connections("inet") if one.raddr}
+
+
+def test_status_names_an_emptied_store_and_the_way_back(shell: Shell) -> None:
+    good = shell.json("backup", "--direct", "--accept-counts")["manifest"]["id"]
+    lifecycle.wipe(shell.platform.home, "graph")
+    found = shell.json("status", code=6)
+    assert [(loss["store"], loss["records"]) for loss in found["losses"]] == [("graph", 0)]
+    assert found["next"].endswith(f"archon restore {good} --only graph --plan")
+    assert "lost: graph holds 0 records" in shell.run("status").stdout
+
+    shell.fails(4, "backup", "--direct")  # the emptied graph is not plausible
+    shell.json("restore", good, "--only", "graph", "--confirm", "RESTORE", "--direct")
+    found = shell.json("status", code=4)
+    assert "counts_plausible" in found["last_backup_trouble"]
+    assert found["last_good_backup"] == good
+    assert found["next"].endswith("archon backup")
+
+    shell.json("backup", "--direct")
+    assert shell.json("status")["next"] == "nothing"
+
+
+def test_status_answers_within_its_time_when_every_server_is_frozen_and_without_dagster(shell: Shell) -> None:
+    environment = {**os.environ, "ARCHON_HOME": str(shell.platform.home)}
+    script = (
+        "import sys; sys.modules['dagster'] = None\n"
+        "from archon_dagster.cli.main import run\n"
+        "sys.argv = ['archon', 'status', '--json']\n"
+        "run()"
+    )
+    services = shell.platform.services
+    shell.platform.runtime.pause(*services)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=40, check=False
+        )
+    finally:
+        shell.platform.runtime.unpause(*services)
+    assert done.returncode == 6, done.stderr
+    found = json.loads(done.stdout)
+    assert {line["ready"] for line in found["services"]} == {False}
+    assert "archon sandbox kill" in found["next"]
+    assert found["last_good_backup"] is not None

@@ -8,10 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from archon_dagster_tests.eventually import eventually
+from archon_dagster_tests.processes import processes_under
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 
@@ -43,13 +43,3 @@ def test_a_demo_that_is_stopped_leaves_nothing_running(
     eventually(lambda: processes_under(home) == [], 60)
     assert "Traceback" not in log.read_text()
     assert number == signal.SIGKILL or not (home / "demo").exists()
-
-
-def processes_under(home: Path) -> list[str]:
-    """Command lines and working directories that still name this home."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "cwd"]):
-        line = " ".join(process.info["cmdline"] or [])
-        if str(home) in line or str(home) in (process.info["cwd"] or ""):
-            found.append(line)
-    return found

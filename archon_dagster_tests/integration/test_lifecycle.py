@@ -22,6 +22,7 @@ from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.sandbox import lifecycle, listening
 from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster_tests.eventually import eventually
+from archon_dagster_tests.processes import processes_under
 
 pytestmark = pytest.mark.sandbox
 
@@ -33,19 +34,6 @@ def home(tmp_path: Path) -> Iterator[Path]:
     """A home of the test's own; whatever runs in it is brought down."""
     yield tmp_path / "home"
     lifecycle.down(tmp_path / "home")
-
-
-def processes_of(home: Path) -> list[list[str]]:
-    """Commands of living processes that work in a home or have it in their arguments."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            command, cwd = process.cmdline(), process.cwd()
-        except (psutil.Error, OSError):
-            continue
-        if process.pid != os.getpid() and (cwd.startswith(str(home)) or any(str(home) in part for part in command)):
-            found.append(command)
-    return found
 
 
 def sql(sandbox: Sandbox, statement: str) -> str:
@@ -86,7 +74,7 @@ def test_every_listener_is_on_the_loopback_interface(sandbox: Sandbox) -> None:
 
 def test_no_password_is_visible_in_the_process_list(sandbox: Sandbox) -> None:
     secrets = [value for key, value in sandbox.environment.items() if "password" in key.lower() and value]
-    listed = "\n".join(" ".join(command) for command in processes_of(sandbox.home))
+    listed = "\n".join(" ".join(command) for command in processes_under(sandbox.home))
     assert str(sandbox.home) in listed
     assert [secret for secret in secrets if secret in listed or secret in repr(sandbox)] == []
 
@@ -172,7 +160,7 @@ def test_a_second_sandbox_runs_beside_the_first_and_comes_back_as_it_was(sandbox
     sql(second, "CREATE TABLE only_here (id int)")
     assert sql(sandbox, "SELECT count(*) FROM pg_tables WHERE tablename = 'only_here'") == "0"
     lifecycle.down(home)
-    assert processes_of(home) == []
+    assert processes_under(home) == []
     assert set(states(sandbox).values()) == {"running"}
     again = lifecycle.up(home)
     assert again.environment == before
@@ -213,11 +201,11 @@ def test_nothing_is_left_of_a_sandbox_whose_owner_was_killed(home: Path) -> None
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"up\n"
         assert lifecycle.owner(home) == owner.pid
-        assert len(processes_of(home)) > 3
+        assert len(processes_under(home)) > 3
         owner.send_signal(signal.SIGKILL)
         owner.wait()
         # the guardian included
-        eventually(lambda: processes_of(home) == [], within=30)
+        eventually(lambda: processes_under(home) == [], within=30)
     assert [view.state for view in lifecycle.status(home)] == ["absent"] * len(lifecycle.status(home))
 
 
@@ -230,7 +218,7 @@ def test_a_sandbox_that_has_an_owner_is_not_taken_over(home: Path) -> None:
         lifecycle.up(home, owner_pid=os.getpid())
         assert lifecycle.owner(home) == owner.pid
         lifecycle.down(home)
-        assert processes_of(home) == [[sys.executable, "-c", OWNER, str(home)]]
+        assert processes_under(home) == [[sys.executable, "-c", OWNER, str(home)]]
         owner.communicate()
 
 
@@ -239,7 +227,7 @@ def test_a_sandbox_without_owner_stays_until_down(home: Path) -> None:
     subprocess.run([sys.executable, "-c", program, str(home)], check=False, timeout=60, stdout=subprocess.DEVNULL)
     assert {view.state for view in lifecycle.status(home)} == {"running"}
     lifecycle.down(home)
-    assert processes_of(home) == []
+    assert processes_under(home) == []
 
 
 def test_down_where_there_is_no_sandbox_does_nothing(tmp_path: Path) -> None:
@@ -261,7 +249,7 @@ def test_a_failed_start_says_why_and_leaves_nothing_running(home: Path, monkeypa
     monkeypatch.setenv("ARCHON_SANDBOX_QDRANT", "sh -c 'echo cannot open storage >&2; exit 4'")
     with pytest.raises(ServiceError, match=r"qdrant is not ready[\s\S]*code 4[\s\S]*cannot open storage"):
         lifecycle.up(home, owner_pid=os.getpid())
-    assert processes_of(home) == []
+    assert processes_under(home) == []
     assert lifecycle.owner(home) is None
 
 
@@ -315,9 +303,9 @@ def test_a_real_memgraph_is_configured_by_its_flags(home: Path, real_servers: di
 
 def test_real_servers_go_with_their_wrappers(home: Path, real_servers: dict[str, Path]) -> None:
     lifecycle.up(home)
-    assert any(str(FAKE) in command for command in processes_of(real_servers["qdrant"]))
+    assert any(str(FAKE) in command for command in processes_under(real_servers["qdrant"]))
     lifecycle.down(home)
-    assert [c for record in real_servers.values() for c in processes_of(record)] == []
+    assert [c for record in real_servers.values() for c in processes_under(record)] == []
 
 
 def test_the_sandboxs_own_servers_come_back_when_the_real_ones_are_not_asked_for(
@@ -377,4 +365,4 @@ def test_two_sandboxes_that_start_at_the_same_time_do_not_meet(tmp_path: Path) -
     finally:
         for home in homes:
             lifecycle.down(home)
-    assert processes_of(tmp_path) == []
+    assert processes_under(tmp_path) == []

@@ -27,6 +27,7 @@ from archon_dagster.sandbox import lifecycle
 from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.sandbox.seed import seed
 from archon_dagster.stores.base import STORES, StoreName
+from archon_dagster_tests.eventually import eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 
@@ -115,10 +116,10 @@ def test_a_backup_beside_a_writer_at_full_speed_verifies_and_restores(
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        wait_until(lambda: written[0] > 5)
+        eventually(lambda: written[0] > 5, 30)
         result = back_up(context)
         beside = written[0]
-        wait_until(lambda: written[0] > beside)  # the writer went on after the window
+        eventually(lambda: written[0] > beside, 30)  # the writer went on after the window
     finally:
         stop.set()
         writer.join()
@@ -254,7 +255,7 @@ def test_a_run_killed_with_sigkill_needs_no_hand(platform: Sandbox, context: Ope
     expected = {name: backup.fingerprint(name) for name in STORES}
     argument = ["backup"] if moment == "capture" else ["restore", backup.id, "--confirm", "RESTORE"]
     kill_cli_at(platform.home, argument, moment)
-    wait_until(lambda: all(status.state != "paused" for status in platform.runtime.status()))
+    eventually(lambda: all(status.state != "paused" for status in platform.runtime.status()), 30)
     again = open_context(platform.settings)
     for entry in again.repository.backups():
         assert entry.state in ("complete", "incomplete", "running")
@@ -295,13 +296,6 @@ def retry(action: object, budget: float = 90.0) -> None:
             if type(error).__name__ != "RepositoryBusy" or time.monotonic() > deadline:
                 raise
             threading.Event().wait(1)
-
-
-def wait_until(condition: object, budget: float = 30.0) -> None:
-    deadline = time.monotonic() + budget
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        threading.Event().wait(0.05)
 
 
 def test_an_empty_platform_can_be_backed_up_and_restored(platform: Sandbox, context: OperationContext) -> None:

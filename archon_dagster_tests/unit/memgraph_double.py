@@ -107,6 +107,7 @@ class MemgraphDouble:
 
     :param failures: by the beginning of a statement: errors raised one after the other before it succeeds.
     :param ends_at_early: a local datetime before 1970 among the parameters ends the session (memgraph issue 1748).
+    :param dump: the rows of ``DUMP DATABASE``.
     :param lost: how many of every batch of relationships are quietly not created.
     """
 
@@ -116,15 +117,18 @@ class MemgraphDouble:
     failures: dict[str, list[Exception]] = field(default_factory=dict)
     ends_at_early: bool = False
     lost: int = 0
+    dump: list[str] = field(default_factory=list)
     log: list[Statement] = field(default_factory=list)
     sent: list[dict[str, Any]] = field(default_factory=list)
     closed: int = 0
 
-    def open(self, endpoint: Any, deadline: float) -> MemgraphDouble:
+    def open(self, endpoint: Any, limit: float) -> MemgraphDouble:
         return self
 
     def session(self, *, database: str | None, default_access_mode: str = "WRITE", **_: Any) -> Session:
         return Session(self, default_access_mode)
+
+    def verify_connectivity(self) -> None: ...
 
     def get_server_info(self) -> Any:
         raise AssertionError("Memgraph is known by SHOW VERSION")
@@ -143,6 +147,8 @@ class MemgraphDouble:
         if text.startswith("RETURN"):
             moment = parameters["moment"]
             return [{"x": moment if text == "RETURN $moment" else DateTime.from_iso_format(moment)}]
+        if text == "DUMP DATABASE":
+            return [{"QUERY": row} for row in self.dump]
         if text in self.shows:
             return self.shows[text]
         if text.startswith("MATCH"):

@@ -7,9 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from archon_dagster.backup.backup import BackupRequest, take_backup
-from archon_dagster.errors import BackupNotFound, Cancelled, ConfigurationError, RepositoryBusy, StoreUnavailable
+from archon_dagster.backup.backup import BackupRequest, BackupResult, take_backup
+from archon_dagster.backup.checks import raise_for_failed, verify_backup
+from archon_dagster.errors import (
+    BackupNotFound,
+    Cancelled,
+    ConfigurationError,
+    DamagedBackup,
+    RepositoryBusy,
+    StoreUnavailable,
+)
 from archon_dagster.platform.quiesce import thaw_leftovers
+from archon_dagster.repository.names import chunk_key
+from archon_dagster.repository.verification import failed_checks
+from archon_dagster.stores.base import Source, StoreName, Verdict, Work
 from archon_dagster_tests.unit.platform_double import Platform, failing
 
 UNPAUSED = BackupRequest(quiesce=False)
@@ -105,8 +116,13 @@ def test_a_cancelled_backup_leaves_nothing(platform: Platform) -> None:
 
 def test_stores_are_captured_side_by_side(platform: Platform) -> None:
     meeting = threading.Barrier(len(platform.stores), timeout=10)
+
+    def meet(verb: str) -> None:
+        if verb == "export":
+            meeting.wait()
+
     for store in platform.stores.values():
-        store.fault = lambda verb: meeting.wait() if verb == "export" else None  # type: ignore[func-returns-value]
+        store.fault = meet
     assert take_backup(platform.context, UNPAUSED).good
 
 
@@ -121,3 +137,66 @@ def test_what_a_killed_run_left_paused_goes_on(platform: Platform) -> None:
     assert thaw_leftovers(platform.settings, platform.runtime) == ("archon-search",)
     assert platform.runtime.states["archon-search"] == "running"
     assert not (platform.settings.home / "paused.json").exists()
+
+
+# verified again later
+
+
+def chunk_of(platform: Platform, result: BackupResult, store: StoreName) -> Path:
+    return Path(platform.settings.repository) / chunk_key(result.manifest.of_store(store)[0].chunks[0].sha256)
+
+
+def test_a_backup_that_has_rotted_is_not_latest_once_it_was_verified(platform: Platform) -> None:
+    good = take_backup(platform.context, UNPAUSED).manifest
+    platform.stores["graph"].put("0", "changed")
+    result = take_backup(platform.context, UNPAUSED)
+    chunk_of(platform, result, "graph").unlink()
+    _, digests, verdicts = verify_backup(platform.context, result.manifest)
+    assert digests.damaged_artifacts() == {"folder/graph": 1}
+    assert {verdict.artifact: verdict.state for verdict in verdicts} == {
+        f"folder/{name}": "verified" for name in ("vectors", "relational", "configuration")
+    }
+    assert platform.repository.resolve("latest").id == good.id
+
+
+def test_what_an_engine_cannot_read_is_recorded_although_the_digests_are_right(platform: Platform) -> None:
+    result = take_backup(platform.context, UNPAUSED)
+    platform.context.stores["graph"].verify = _damaged  # type: ignore[method-assign]
+    verify_backup(platform.context, result.manifest)
+    assert _failed(platform, result) == ["readable"]
+
+
+def test_a_machine_without_the_engines_does_not_clear_a_failure(platform: Platform) -> None:
+    result = take_backup(platform.context, UNPAUSED)
+    verify = platform.context.stores["graph"].verify
+    platform.context.stores["graph"].verify = _damaged  # type: ignore[method-assign]
+    verify_backup(platform.context, result.manifest)
+    platform.context.stores["graph"].verify = _unreadable_here  # type: ignore[method-assign]
+    verify_backup(platform.context, result.manifest)
+    assert _failed(platform, result) == ["readable"]
+    platform.context.stores["graph"].verify = verify  # type: ignore[method-assign]
+    verify_backup(platform.context, result.manifest)
+    assert _failed(platform, result) == []
+
+
+def _damaged(source: Source, work: Work) -> list[Verdict]:
+    return [Verdict("folder/graph", "damaged", "line 3 is no node")]
+
+
+def _unreadable_here(source: Source, work: Work) -> list[Verdict]:
+    return [Verdict("folder/graph", "not verifiable here", "no engine")]
+
+
+def _failed(platform: Platform, result: BackupResult) -> list[str]:
+    return [check.name for check in failed_checks(platform.repository.checks(result.manifest.id))]
+
+
+def test_a_failed_check_is_an_error_that_names_the_backup_and_the_reason(platform: Platform) -> None:
+    take_backup(platform.context, UNPAUSED)
+    for record in platform.stores["vectors"].folder.iterdir():
+        record.unlink()
+    result = take_backup(platform.context, UNPAUSED)
+    with pytest.raises(DamagedBackup, match=rf"{result.manifest.id} was taken and kept, but failed") as caught:
+        raise_for_failed(result.manifest.id, result.checks)
+    assert "vectors records: 0 now, 10 in" in str(caught.value)
+    assert "--accept-counts" in str(caught.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,10 +14,13 @@ import dagster as dg
 import pytest
 
 from archon_dagster.backup.assets import PARTS
+from archon_dagster.backup.backup import BackupRequest, back_up_under_lock, take_backup
 from archon_dagster.backup.checks import CHECKS
 from archon_dagster.context import OperationContext
 from archon_dagster.definitions import defs
+from archon_dagster.platform.settings import Settings
 from archon_dagster.repository.assets import CATALOGUE, SEALED
+from archon_dagster.repository.verification import CheckRecord
 from archon_dagster.resources import Operations
 from archon_dagster.stores.assets import GRAPH
 from archon_dagster_tests.unit.platform_double import Platform, failing
@@ -29,6 +32,9 @@ def operations_of(platform: Platform) -> Operations:
     class FolderOperations(Operations):
         def open(self, cancel: threading.Event, report: Callable[[Any], None]) -> OperationContext:
             return dataclasses.replace(platform.context, cancel=cancel, report=report)
+
+        def settings(self) -> Settings:
+            return platform.settings
 
     return FolderOperations()
 
@@ -42,11 +48,18 @@ class Shell:
         self.operations = operations_of(self.platform)
 
     def run(self, job: str, op: str, **config: Any) -> dg.ExecuteInProcessResult:
-        resources = {"operations": self.operations}
-        loaded = dg.Definitions.merge(*(_without_resources(defs)), dg.Definitions(resources=resources))
-        return loaded.resolve_job_def(job).execute_in_process(
+        return self._job(job).execute_in_process(
             instance=self.instance, run_config={"ops": {op: {"config": config}}}, raise_on_error=False
         )
+
+    def _job(self, name: str) -> dg.JobDefinition:
+        resources = {"operations": self.operations}
+        loaded = dg.Definitions.merge(*(_without_resources(defs)), dg.Definitions(resources=resources))
+        return loaded.resolve_job_def(name)
+
+    def observe(self) -> dg.ExecuteInProcessResult:
+        """The stores of the small platform are no servers, so the run fails after the repository was looked at."""
+        return self._job("observe_live_data").execute_in_process(instance=self.instance, raise_on_error=False)
 
     def backup(self, **config: Any) -> dg.ExecuteInProcessResult:
         return self.run("backup", "take_backup", pause_writers=False, **config)
@@ -86,15 +99,129 @@ def test_a_subset_of_the_stores_materializes_only_its_assets(shell: Shell) -> No
     assert materialized == {PARTS["graph"][0], SEALED, CATALOGUE}
 
 
-def test_a_backup_that_lost_everything_is_a_failed_check(shell: Shell) -> None:
-    shell.backup()
+def empty(shell: Shell) -> None:
     for record in shell.platform.stores["vectors"].folder.iterdir():
         record.unlink()
+
+
+def page_of(shell: Shell, backup: str) -> dict[str, Any]:
+    """What the catalogue says about a backup now."""
+    wanted = dg.AssetRecordsFilter(CATALOGUE, asset_partitions=[backup])
+    (record,) = shell.instance.fetch_materializations(wanted, limit=1).records
+    assert record.asset_materialization is not None
+    return {name: value.value for name, value in record.asset_materialization.metadata.items()}
+
+
+def partitions(shell: Shell) -> set[str]:
+    return set(shell.instance.get_dynamic_partitions("backups"))
+
+
+def test_a_backup_that_lost_everything_is_a_failed_check_and_a_failed_run(shell: Shell) -> None:
+    shell.backup()
+    empty(shell)
     result = shell.backup()
     failed = [check for check in result.get_asset_check_evaluations() if not check.passed]
     assert [(check.check_name, check.severity) for check in failed] == [
         ("counts_plausible", dg.AssetCheckSeverity.ERROR)
     ]
+    backup = shell.platform.repository.backups()[0].id
+    assert not result.success
+    failure = next(event for event in result.all_events if event.is_step_failure).step_failure_data.user_failure_data
+    assert failure is not None
+    assert f"backup {backup} was taken and kept, but failed check counts_plausible" in str(failure.description)
+    assert "vectors records: 0 now" in str(failure.description)
+    assert failure.metadata["kind"].value == "DamagedBackup"
+
+
+def test_the_page_of_a_backup_that_failed_a_check_warns_beside_the_restore_command(shell: Shell) -> None:
+    shell.backup()
+    empty(shell)
+    shell.backup()
+    bad, good = (page_of(shell, entry.id) for entry in shell.platform.repository.backups())
+    assert bad["checks"] == "failed check counts_plausible"
+    head, _, tail = str(bad["summary"]).partition("**Warning: failed check counts_plausible.**")
+    assert "**Not to be relied on: failed check counts_plausible.**" in head
+    assert "archon restore" not in head
+    assert f"archon restore {bad['backup']} --confirm RESTORE" in tail
+    assert good["checks"] == "every check passed"
+    assert "Warning" not in str(good["summary"])
+
+
+def test_a_backup_that_failed_a_check_does_not_count_as_fresh(shell: Shell) -> None:
+    shell.backup()
+    empty(shell)
+    result = shell.backup()
+    assert SEALED not in {event.asset_key for event in result.get_asset_materialization_events()}
+    observed = [event.asset_observation_data.asset_observation for event in result.get_asset_observation_events()]
+    (said,) = [seen for seen in observed if seen.asset_key == SEALED]
+    assert said.metadata["checks"].value == "failed check counts_plausible"
+
+
+def test_backups_taken_without_dagster_appear_with_the_next_run_and_lost_ones_go(shell: Shell) -> None:
+    repository, context = shell.platform.repository, shell.platform.context
+    direct = take_backup(context, BackupRequest(quiesce=False, note="by hand")).manifest.id
+    with repository.lock("a restore") as lease:
+        safety = back_up_under_lock(context, BackupRequest("safety", quiesce=False), lease).manifest.id
+    shell.instance.add_dynamic_partitions("backups", ["20200101T000000Z-0000"])
+    assert shell.backup().success
+    assert partitions(shell) == {entry.id for entry in repository.backups()}
+    assert len(partitions(shell)) == 3
+    assert (page_of(shell, direct)["kind"], page_of(shell, direct)["note"]) == ("manual", "by hand")
+    assert page_of(shell, safety)["kind"] == "safety"
+    (Path(shell.platform.settings.repository) / "backups" / f"{direct}.json").unlink()
+    shell.backup()
+    assert direct not in partitions(shell)
+    assert partitions(shell) == {entry.id for entry in repository.backups() if entry.state == "complete"}
+
+
+def test_a_damaged_backup_stays_in_the_catalogue(shell: Shell) -> None:
+    shell.backup()
+    (backup,) = partitions(shell)
+    (Path(shell.platform.settings.repository) / "backups" / f"{backup}.json").write_text("garbage")
+    shell.backup()
+    assert backup in partitions(shell)
+
+
+def test_what_a_later_verification_found_reaches_the_page_with_the_next_run(shell: Shell) -> None:
+    shell.backup()
+    (backup,) = partitions(shell)
+    repository = shell.platform.repository
+    repository.record(backup, CheckRecord(name="digests", passed=False, detail="rotten", time=datetime.now(UTC)))
+    shell.backup()
+    assert page_of(shell, backup)["checks"] == "failed check digests"
+    assert "rotten" in str(page_of(shell, backup)["summary"])
+    pages = shell.instance.fetch_materializations(dg.AssetRecordsFilter(CATALOGUE, asset_partitions=[backup]), 10)
+    shell.backup()
+    again = shell.instance.fetch_materializations(dg.AssetRecordsFilter(CATALOGUE, asset_partitions=[backup]), 10)
+    assert len(pages.records) == len(again.records) == 2
+
+
+def test_a_run_writes_a_bounded_number_of_pages_and_the_next_one_goes_on(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("archon_dagster.backup.assets.PAGES", 2)
+    for _ in range(5):
+        take_backup(shell.platform.context, BackupRequest(quiesce=False))
+    shell.backup()
+    assert len(partitions(shell)) == 6
+    assert len(shell.instance.get_materialized_partitions(CATALOGUE)) == 1 + 2
+    shell.backup()
+    shell.backup()
+    assert partitions(shell) == shell.instance.get_materialized_partitions(CATALOGUE)
+
+
+def test_observing_brings_the_partitions_up_to_date(shell: Shell) -> None:
+    take_backup(shell.platform.context, BackupRequest(quiesce=False))
+    shell.instance.add_dynamic_partitions("backups", ["20200101T000000Z-0000"])
+    shell.observe()
+    assert partitions(shell) == {entry.id for entry in shell.platform.repository.backups()}
+
+
+def test_observing_without_a_repository_removes_no_partition(shell: Shell, tmp_path: Path) -> None:
+    shell.instance.add_dynamic_partitions("backups", ["20200101T000000Z-0000"])
+    (Path(shell.platform.settings.repository)).rename(tmp_path / "not mounted")
+    shell.observe()
+    assert partitions(shell) == {"20200101T000000Z-0000"}
 
 
 def test_a_failed_backup_says_why_and_adds_no_partition(shell: Shell) -> None:
@@ -153,7 +280,7 @@ def test_schedules(name: str, running: bool, stores: list[str]) -> None:
         tick = schedule.evaluate_tick(dg.build_schedule_context(instance=instance, scheduled_execution_time=at))
     assert tick.run_requests is not None
     config = tick.run_requests[0].run_config["ops"]["take_backup"]["config"]
-    assert config == {"kind": "scheduled", "stores": stores}
+    assert config == {"kind": "scheduled", "stores": stores, "portable": name == "daily_backup"}
 
 
 def test_a_tick_is_skipped_while_a_backup_is_under_way() -> None:

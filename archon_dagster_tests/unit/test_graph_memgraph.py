@@ -63,7 +63,8 @@ def work(tmp_path: Path) -> Work:
 
 
 def schema_of(server: MemgraphDouble, work: Work) -> list[SchemaObject]:
-    from archon_dagster.stores.graph.connection import Bolt, Endpoint
+    from archon_dagster.stores.graph.connection import Bolt
+    from archon_dagster.stores.graph.driver import Endpoint
 
     with Bolt(Endpoint("bolt://x"), work, server.open) as bolt:
         return Memgraph("3.2.1").schema(bolt)
@@ -187,7 +188,7 @@ def test_the_graph_is_read_in_one_read_transaction_without_time_limit(work: Work
     exported(server, work)
     inside = [s for s in server.log if s.kind == "transaction"]
     assert [s.text.split(" RETURN ")[0] for s in inside] == [
-        "MATCH (n)", "MATCH ()-[r]->()", "MATCH (n)", "MATCH (a)-[r]->(b)",
+        "MATCH (n)", "MATCH ()-[r]->()", "MATCH (n)", "MATCH (a)-[r]->(b)", "DUMP DATABASE",
     ]  # fmt: skip
     assert {(s.mode, s.timeout) for s in inside} == {("READ", 0)}
     assert server.closed >= 1

@@ -12,10 +12,15 @@ from archon_dagster.repository.backends.filesystem_errors import explained
 
 
 def open_backend(url: str, *, create: bool = False) -> Backend:
-    """The backend behind ``url``: a path or a ``file://`` address.
+    """The backend behind ``url``: a path, or a ``file://`` or ``s3://bucket/prefix`` address.
 
-    :param create: make the directory where it is missing.
+    :param create: make the directory where it is missing; a bucket is never made here, because its region, encryption
+        and retention are decisions.
     """
+    if urlsplit(url).scheme == "s3":
+        from archon_dagster.repository.backends.s3.backend import open_s3  # boto3 is slow to import
+
+        return open_s3(url)
     root = _local_path(url)
     with explained("open", root):
         if create and not root.exists():
@@ -34,5 +39,5 @@ def _local_path(url: str) -> Path:
     raise ConfigurationError(
         f"a repository cannot be at {parts.scheme}://…",
         where="ARCHON_REPOSITORY",
-        todo="give a directory, as a path or as file:///path",
+        todo="give a directory (a path or file:///path) or s3://bucket/prefix",
     )

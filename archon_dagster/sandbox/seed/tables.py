@@ -66,13 +66,13 @@ def _copy(table: str, rows: Iterable[Row]) -> Iterator[bytes]:
     columns = list(dict.fromkeys(column for row in listed for column in row))
     yield f"COPY {table} ({', '.join(columns)}) FROM stdin;\n".encode()
     for row in listed:
-        yield ("\t".join(_value(row.get(column, _DEFAULTS.get(column))) for column in columns) + "\n").encode()
+        yield ("\t".join(copy_field(row.get(column, _DEFAULTS.get(column))) for column in columns) + "\n").encode()
 
 
 _DEFAULTS: dict[str, Any] = {"is_encrypted": False}
 
 
-def _value(value: Any) -> str:
+def copy_field(value: Any) -> str:
     """A value in ``COPY`` text; text is escaped once more after its type's own notation."""
     if value is None:
         return "\\N"

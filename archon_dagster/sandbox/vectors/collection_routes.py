@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from archon_dagster.sandbox.vectors import config as configuration
 from archon_dagster.sandbox.vectors import metrics
 from archon_dagster.sandbox.vectors.body import Json, required
 from archon_dagster.sandbox.vectors.http import Call, Handler
@@ -103,8 +104,7 @@ def memory(call: Call) -> Answer:
 
 
 def _dense_names(config: Json) -> list[str]:
-    vectors = config["params"]["vectors"]
-    return [""] if "size" in vectors else sorted(vectors)
+    return sorted(configuration.dense(config))
 
 
 def aliases(call: Call) -> Answer:

@@ -80,7 +80,7 @@ def patched(config: Json, body: Json, raw_length: int) -> Json:
 
 def _vector(config: Json, name: str) -> Json:
     vectors = config["params"]["vectors"]
-    found: Json | None = vectors if "size" in vectors and name == "" else vectors.get(name)
+    found: Json | None = vectors if is_single(vectors) and name == "" else vectors.get(name)
     if not isinstance(found, dict):
         raise FormatError(f"Not existing vector name error: {name}")
     return found
@@ -98,18 +98,28 @@ def _without_nulls(given: Json) -> Json:
 
 
 def _vectors(given: Any, raw_length: int) -> Json:
-    if isinstance(given, dict) and "size" in given:
-        return _vector_params(given, raw_length)
     if not isinstance(given, dict):
         raise _no_variant(raw_length)
+    if is_single(given):
+        return _vector_params(given, raw_length)
     return {name: _vector_params(given[name], raw_length) for name in sorted(given)}
+
+
+def is_single(vectors: Json) -> bool:
+    """Whether these are the parameters of the one unnamed vector: a vector may be *called* size."""
+    return type(vectors.get("size")) is int
 
 
 def _vector_params(given: Any, raw_length: int) -> Json:
     if not isinstance(given, dict):
         raise _no_variant(raw_length)
     size, distance = given.get("size"), given.get("distance")
-    if not isinstance(size, int) or not 0 < size <= LARGEST_DIMENSION or distance not in DISTANCES:
+    if (
+        not isinstance(size, int)
+        or isinstance(size, bool)
+        or not 0 < size <= LARGEST_DIMENSION
+        or distance not in DISTANCES
+    ):
         raise _no_variant(raw_length)
     return {key: given[key] for key in VECTOR_KEYS if given.get(key) is not None}
 
@@ -122,7 +132,7 @@ def _no_variant(raw_length: int) -> FormatError:
 def dense(config: Json) -> dict[str, Json]:
     """Dense vectors by name; the unnamed one is ``""``."""
     vectors: Json = config["params"]["vectors"]
-    return {"": vectors} if "size" in vectors else vectors
+    return {"": vectors} if is_single(vectors) else vectors
 
 
 def sparse(config: Json) -> dict[str, Json]:
@@ -133,7 +143,7 @@ def sparse(config: Json) -> dict[str, Json]:
 def described(config: Json) -> str:
     """Vector parameters as the real server prints them when a snapshot does not fit."""
     vectors = config["params"]["vectors"]
-    if "size" in vectors:
+    if is_single(vectors):
         return f"Single({_described_params(vectors)})"
     inner = ", ".join(f'"{name}": {_described_params(params)}' for name, params in vectors.items())
     return f"Multi({{{inner}}})"

@@ -11,6 +11,7 @@ ServerError
  ├── ChecksumMismatch  400
  ├── FormatError       400  the body is not what the route takes
  ├── ValidationError   422  a value is out of its range
+ ├── InvalidPath       422  a name in the address is not allowed
  ├── Forbidden         403
  └── InternalError     500  what a damaged or dead collection answers
 """
@@ -29,6 +30,7 @@ class ServerError(Exception):
     prefix = ""
 
     def __init__(self, message: str):
+        self.detail = message
         super().__init__(f"{self.prefix}{message}")
 
 
@@ -58,6 +60,10 @@ class FormatError(ServerError):
 
 class ValidationError(ServerError):
     status, prefix = 422, "Validation error in JSON body: "
+
+
+class InvalidPath(ServerError):
+    status, prefix = 422, "Validation error in path parameters: "
 
 
 class Forbidden(ServerError):
@@ -93,6 +99,11 @@ def engine_errors() -> Iterator[None]:
         if type(error).__name__ != PANIC:
             raise
         raise InternalError(f"panicked: {error}") from error
+
+
+def from_os(error: OSError) -> InternalError:
+    """The server's answer where the file system refuses: a full disk, a name too long to be one."""
+    return InternalError(f"{error.strerror} (os error {error.errno})")
 
 
 def from_engine(error: Exception) -> ServerError:

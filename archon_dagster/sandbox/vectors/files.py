@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+UNFINISHED = ".new"
+
 
 def write_json(path: Path, content: Any) -> None:
     """Replace a JSON file as a whole: a reader, or a restart after a crash, sees the old or the new one."""
@@ -12,7 +14,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.new")
+    temporary = path.with_name(f".{path.name}{UNFINISHED}")
     with temporary.open("wb") as file:
         file.write(content)
         file.flush()

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from archon_dagster.sandbox.vectors import body as bodies
 from archon_dagster.sandbox.vectors.body import Json
-from archon_dagster.sandbox.vectors.errors import BadRequest, Forbidden, ServerError
+from archon_dagster.sandbox.vectors.errors import BadRequest, Forbidden, ServerError, from_os
 from archon_dagster.sandbox.vectors.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -73,6 +73,8 @@ def answering(registry: Registry, handler: Handler) -> Endpoint:
             answer = await run_in_threadpool(handler, call)
         except ServerError as error:
             return failure(error, started)
+        except OSError as error:
+            return failure(from_os(error), started)
         return answer if isinstance(answer, Response) else success(answer, started)
 
     return endpoint

@@ -3,6 +3,7 @@
 import resource
 import sys
 import threading
+import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -81,7 +82,7 @@ def _families(registry: Registry, version: str, optimizing: str | None) -> Itera
 def telemetry(registry: Registry, version: str, started: datetime) -> Json:
     """The outline only: version, start time, number of collections."""
     return {
-        "id": f"{registry.peer:032x}",
+        "id": str(uuid.UUID(int=registry.peer)),
         "app": {"name": "qdrant", "version": version, "startup": started.astimezone(UTC).isoformat()},
         "collections": {"number_of_collections": len(registry.names())},
         "cluster": {"enabled": False, "resharding_enabled": True},

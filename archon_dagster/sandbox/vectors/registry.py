@@ -17,13 +17,17 @@ from archon_dagster.sandbox.vectors.collection import Collection
 from archon_dagster.sandbox.vectors.errors import (
     CannotStart,
     FormatError,
+    InternalError,
+    InvalidPath,
     NotFound,
     collection_exists,
     collection_not_found,
+    from_os,
 )
 
 log = logging.getLogger(__name__)
 PEER_ID_BITS = 53
+LONGEST_NAME = 255  # characters, so it may still be too long to be the name of a directory
 INVALID_IN_NAMES = '<>:"/\\|?*\0\x1f'
 
 
@@ -78,6 +82,7 @@ class Registry:
             return [self._collections[name] for name in sorted(self._collections)]
 
     def find(self, name: str) -> Collection | None:
+        _check_length(name)
         with self._lock:
             return self._collections.get(self._aliases.get(name, name))
 
@@ -93,13 +98,16 @@ class Registry:
             return self._aliases.get(name, name)
 
     def create(self, name: str, config: Json) -> Collection:
-        if name in (".", "..") or not 0 < len(name) < 256 or set(name) & set(INVALID_IN_NAMES):
-            raise FormatError(f"collection name `{name}` contains an invalid character")
+        _check_new_name(name)
         with self._lock:
             if name in self._collections or name in self._aliases:
                 raise collection_exists(name)
             prepared = self.temporary / f"new-{uuid.uuid4()}" / name
-            collections.write_empty(prepared, config, self.peer)
+            try:
+                collections.write_empty(prepared, config, self.peer)
+            except OSError as error:  # a name that is short enough in characters may be too long in bytes
+                told = f"Can't create directory for collection {name}. Error: {from_os(error).detail}"
+                raise InternalError(told) from error
             target = self.storage / "collections" / name
             prepared.rename(target)
             self._collections[name] = Collection(target, self.peer)
@@ -107,6 +115,7 @@ class Registry:
 
     def delete(self, name: str) -> bool:
         """Remove a collection and its aliases; its snapshots stay, as in the real server."""
+        _check_length(name)
         with self._lock:
             found = self._collections.pop(name, None)
             if found is None:
@@ -165,6 +174,22 @@ class Registry:
         """Flush and release everything; what was acknowledged is safe with or without this."""
         for found in self.all():
             found.shard.close()
+
+
+def _check_length(name: str) -> None:
+    if not 0 < len(name) <= LONGEST_NAME:
+        shown = json.dumps(name, ensure_ascii=False)
+        raise InvalidPath(f"[name: value {shown} invalid, must be from 1 to {LONGEST_NAME} characters]")
+
+
+def _check_new_name(name: str) -> None:
+    """What the real server allows when a collection is created: any script, spaces, a dot in front."""
+    _check_length(name)
+    for character in INVALID_IN_NAMES:
+        if character in name:
+            raise InvalidPath(f'[name: collection name cannot contain "{character}" char]')
+    if name in (".", ".."):
+        raise InvalidPath('[name: collection name cannot be "." or ".."]')
 
 
 def disk_usage(path: Path) -> int:

@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from archon_dagster.sandbox.vectors import http, recovery, snapshots
 from archon_dagster.sandbox.vectors.body import required
-from archon_dagster.sandbox.vectors.errors import BadRequest, NotFound, ServerError
+from archon_dagster.sandbox.vectors.errors import BadRequest, NotFound, ServerError, from_os
 from archon_dagster.sandbox.vectors.http import Call, Endpoint
 from archon_dagster.sandbox.vectors.registry import Registry
 
@@ -99,11 +99,13 @@ class SnapshotEndpoints:
             return http.success(await asyncio.shield(task_running), started)
         except ServerError as error:
             return http.failure(error, started)
+        except OSError as error:
+            return http.failure(from_os(error), started)
 
     async def _quietly(self, work: Callable[[], Any]) -> None:
         try:
             await run_in_threadpool(work)
-        except ServerError as error:
+        except (ServerError, OSError) as error:
             log.error("in the background: %s", error)
 
     async def download(self, request: Request) -> Response:
@@ -144,8 +146,8 @@ def _restore_upload(registry: Registry, request: Request, filename: str, receive
 
 
 def _disposition(name: str) -> str:
-    """A header takes Latin-1 only; other names go in the extended form."""
-    if name.isascii():
+    """A header takes printable Latin-1 only; other names go in the extended form."""
+    if name.isascii() and name.isprintable():
         return f'attachment; filename="{name}"'
     return f"attachment; filename*=UTF-8''{quote(name)}"
 

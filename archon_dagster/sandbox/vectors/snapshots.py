@@ -55,7 +55,11 @@ def listed(registry: Registry, collection: str) -> list[Json]:
 
 
 def _is_snapshot(path: Path) -> bool:
-    return path.is_file() and path.suffix != CHECKSUM and not path.name.startswith(".")
+    try:
+        is_file = path.is_file()
+    except OSError:  # a name too long to be a file's
+        return False
+    return is_file and not path.name.endswith((CHECKSUM, f"{CHECKSUM}{files.UNFINISHED}"))
 
 
 def find(registry: Registry, collection: str, name: str) -> Path:

@@ -2,7 +2,7 @@
 
 The driver waits for an answer for ever, and a managed transaction retries what Memgraph calls transient, which is
 often permanent. So nothing here uses managed transactions; a conflict is told by its text; and a watchdog closes the
-driver, which wakes whoever waits in it, when an answer is overdue or the run was cancelled.
+driver, which wakes whoever waits in it, when the server is found to be frozen or the run was cancelled.
 """
 
 from __future__ import annotations
@@ -11,68 +11,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
-from archon_dagster.errors import Cancelled, ConfigurationError, StoreError, StoreUnavailable
+from archon_dagster.errors import Cancelled, StoreError, StoreUnavailable
 from archon_dagster.stores.base import Work
+from archon_dagster.stores.graph.driver import CONNECT_TIMEOUT, Endpoint, OpenDriver, ask
+from archon_dagster.stores.patience import Patience
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
-SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
-CONNECT_TIMEOUT = 10.0  # seconds
-IDLE = 300.0  # seconds a connection may lie idle unquestioned; Memgraph closes them after half an hour
 CANCEL_GRACE = 1.0  # seconds a cancelled run may still wait for one answer
 RETRY_BUDGET = 60.0  # seconds one statement may be repeated after conflicts
 FETCH = 2000  # rows the driver asks for at a time
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where the graph is and how to log in; no credential ever shows."""
-
-    uri: str = field(repr=False)
-    user: str = ""
-    password: str = field(default="", repr=False)
-    database: str | None = None
-
-    @property
-    def address(self) -> str:
-        """The URI without anything that could be a credential."""
-        parts = urlsplit(self.uri)
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-OpenDriver = Callable[[Endpoint, float], Any]
-
-
-def open_driver(endpoint: Endpoint, deadline: float) -> Any:
-    """A driver for the endpoint; nothing is contacted yet.
-
-    :param deadline: seconds; connecting, greeting and logging in take no longer.
-    """
-    import neo4j
-    from neo4j.exceptions import ConfigurationError as DriverConfigurationError
-
-    if urlsplit(endpoint.uri).scheme not in SCHEMES:
-        raise ConfigurationError(
-            f"{endpoint.address!r} is not a Bolt address", where="MEMGRAPH_URI", todo="use bolt://host:7687"
-        )
-    try:
-        return neo4j.GraphDatabase.driver(
-            endpoint.uri,
-            auth=(endpoint.user, endpoint.password) if endpoint.user or endpoint.password else None,
-            connection_timeout=min(CONNECT_TIMEOUT, deadline),
-            connection_acquisition_timeout=min(CONNECT_TIMEOUT, deadline),
-            liveness_check_timeout=IDLE,
-            notifications_min_severity="OFF",
-            telemetry_disabled=True,
-            user_agent="archon",
-        )
-    except (DriverConfigurationError, ValueError) as error:
-        raise ConfigurationError(f"the driver refuses {endpoint.address!r}: {error}", where="MEMGRAPH_URI") from error
 
 
 class QueryRefused(StoreError):
@@ -95,15 +46,55 @@ class Reader:
         self._bolt, self._transaction = bolt, transaction
 
     def stream(self, query: str, operation: str) -> Iterator[Row]:
-        """The rows as they arrive; memory stays bounded by the driver's fetch size."""
-        with self._bolt.answering(operation):
+        """The rows as they arrive; memory stays bounded by the driver's fetch size.
+
+        What whoever takes the rows does with them is not the server's silence.
+        """
+        with self._bolt.answering(operation) as wait:
             for number, record in enumerate(self._transaction.run(query)):
+                wait.ended()
                 if number % 500 == 0:
-                    self._bolt.alive()
+                    self._bolt.work.check()
                 yield self._bolt.values(record)
+                wait.began()
 
     def rows(self, query: str, operation: str) -> list[Row]:
         return list(self.stream(query, operation))
+
+
+class _Wait:
+    """Since when the server's next word is waited for; ``None`` while nobody waits."""
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+
+    def began(self) -> None:
+        self.since = time.monotonic()
+
+    def ended(self) -> None:
+        self.since = None
+
+
+class _Greeting(threading.Thread):
+    """The first connection being made; the driver keeps it for what comes next.
+
+    It runs in a thread of its own because closing a driver does not wake who waits for a greeting in it.
+    """
+
+    def __init__(self, driver: Any):
+        super().__init__(name="bolt-greeting", daemon=True)
+        self._driver = driver
+        self.error: Exception | None = None
+        self.abandoned = False
+
+    def run(self) -> None:
+        try:
+            self._driver.verify_connectivity()
+        except Exception as error:  # noqa: BLE001 - raised by the thread that waits
+            self.error = error
+        finally:
+            if self.abandoned:
+                self._driver.close()
 
 
 class Bolt:
@@ -120,13 +111,14 @@ class Bolt:
         self.unlimited = False
         self.done: object = ""
         self._driver: Any = None
-        self._waiting_since: float | None = None
+        self._wait = _Wait()
         self._gave_up: str | None = None
         self._closing = threading.Event()
         self._watchdog = threading.Thread(target=self._watch, name="bolt-watchdog", daemon=True)
 
     def __enter__(self) -> Bolt:
-        self._driver = self._open_driver(self.endpoint, self.work.deadline)
+        self._driver = self._open_driver(self.endpoint, self._connect_limit)
+        self._greet()
         self._watchdog.start()
         return self
 
@@ -136,6 +128,22 @@ class Bolt:
         self._closing.set()
         self._watchdog.join()
         self._driver.close()
+
+    def _greet(self) -> None:
+        greeting = _Greeting(self._driver)
+        greeting.start()
+        try:
+            while greeting.is_alive():
+                self.work.check()
+                greeting.join(0.1)
+            with self.answering("connect"):
+                if greeting.error is not None:
+                    raise greeting.error
+        except BaseException:
+            greeting.abandoned = True
+            if not greeting.is_alive():
+                self._driver.close()
+            raise
 
     # asking --------------------------------------------------------------------------------------------------------
 
@@ -221,40 +229,38 @@ class Bolt:
 
     # waiting -------------------------------------------------------------------------------------------------------
 
-    def alive(self) -> None:
-        """The server has just said something; also the place where a cancelled run stops."""
-        self._waiting_since = time.monotonic()
-        self.work.check()
-
     @contextmanager
-    def answering(self, operation: str) -> Iterator[None]:
-        """Whatever is done inside has a deadline and fails as one of our errors."""
+    def answering(self, operation: str) -> Iterator[_Wait]:
+        """Whatever is done inside is watched over, and fails as one of our errors."""
         from neo4j.exceptions import DriverError, Neo4jError
 
-        self._waiting_since = time.monotonic()
+        self._wait.began()
         try:
-            yield
+            yield self._wait
         except Neo4jError as error:
             raise self._refused(operation, error) from error
         except (DriverError, OSError) as error:
             raise self._silent(operation, error) from error
         finally:
-            self._waiting_since = None
+            self._wait.ended()
+
+    @property
+    def _connect_limit(self) -> float:
+        return min(CONNECT_TIMEOUT, self.work.silence, self.work.deadline)
 
     def _watch(self) -> None:
+        patience = Patience(self.work, lambda limit: ask(self.endpoint, self._open_driver, limit))
         while not self._closing.wait(0.2):
-            since = self._waiting_since
+            since = self._wait.since
             if since is None:
                 continue
-            waited = time.monotonic() - since
-            if self.work.cancel.is_set() and waited > CANCEL_GRACE:
+            if self.work.cancel.is_set() and time.monotonic() - since > CANCEL_GRACE:
                 self._gave_up = "cancelled"
-            elif waited > self.work.deadline:
-                self._gave_up = f"no answer for {self.work.deadline:.0f} s"
             else:
-                continue
-            self._driver.close()
-            return
+                self._gave_up = patience.ended(since)
+            if self._gave_up is not None:
+                self._driver.close()
+                return
 
     def _refused(self, operation: str, error: Any) -> StoreError:
         text, code = str(error.message or error), str(error.code or "")
@@ -278,9 +284,17 @@ class Bolt:
         if self._gave_up == "cancelled":
             return Cancelled("cancelled on request", where=self.endpoint.address, tried=str(self.done) or None)
         hint = " (Memgraph has no routing: use bolt://)" if self.endpoint.uri.startswith("neo4j") else ""
+        if self._gave_up is None:
+            return StoreUnavailable(
+                f"the graph server is gone while trying to {operation}: {' '.join(str(error).split())}",
+                where=self.endpoint.address,
+                tried=str(self.done) or f"waited at most {self._connect_limit:g} s for a greeting",
+                todo=f"start it, or restart it if it is frozen (service memgraph), and run this again{hint}",
+            )
         return StoreUnavailable(
-            f"the graph server is gone while trying to {operation}: {self._gave_up or error}",
+            f"the graph server fell silent while trying to {operation}: {self._gave_up}",
             where=self.endpoint.address,
             tried=str(self.done) or None,
-            todo=f"start it (service memgraph) and run this again{hint}",
+            todo="look whether it is frozen (paused, swapping, no network), restart it (service memgraph) and run this "
+            "again; if it only needs longer, raise ARCHON_STORE_SILENCE and ARCHON_STORE_DEADLINE",
         )

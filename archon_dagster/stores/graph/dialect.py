@@ -39,6 +39,8 @@ class Dialect:
     conflicts: tuple[str, ...] = ("Neo.TransientError", "DeadlockDetected", "ConcurrentModification")
     unlimited = False
     schema_first = False
+    dump: str | None = None
+    """The statement whose rows make the graph again in the server's own shell, where there is one."""
 
     NODES = "MATCH (n) RETURN id(n), labels(n), properties(n)"
     RELATIONSHIPS = "MATCH (a)-[r]->(b) RETURN type(r), id(a), id(b), properties(r)"
@@ -69,10 +71,11 @@ class Dialect:
     def node_batch(self, labels: Sequence[str], texts: Sequence[str] = ()) -> str:
         """Creates nodes of one label set from ``$rows`` of ``{k, p}``; answers ``k`` and the new id.
 
-        :param texts: properties in ``p`` that are text and must become local datetimes; see :meth:`as_text`.
+        :param texts: properties in ``p`` that are text and must become what :attr:`READ` makes of it; see
+            :meth:`as_text`.
         """
         pattern = "".join(f":{quoted(label)}" for label in labels)
-        return f"UNWIND $rows AS r CREATE (n{pattern}) SET n = r.p {_read('n', texts)}RETURN r.k, id(n)"
+        return f"UNWIND $rows AS r CREATE (n{pattern}) SET n = r.p {self._read('n', texts)}RETURN r.k, id(n)"
 
     ENDS = "MATCH (a) WHERE id(a) = r.a MATCH (b) WHERE id(b) = r.b"
 
@@ -82,8 +85,14 @@ class Dialect:
         :param bare: none of them has properties. A Memgraph started without properties on relationships refuses even
             an empty ``SET``.
         """
-        properties = "" if bare else f"SET e = r.p {_read('e', texts)}"
+        properties = "" if bare else f"SET e = r.p {self._read('e', texts)}"
         return f"UNWIND $rows AS r {self.ENDS} CREATE (a)-[e:{quoted(kind)}]->(b) {properties}RETURN count(e)"
+
+    READ = "localDateTime"  # what reads a value that this server takes as text only
+
+    def _read(self, variable: str, texts: Sequence[str]) -> str:
+        names = [quoted(name) for name in texts]
+        return "".join(f"SET {variable}.{name} = {self.READ}(r.p.{name}) " for name in names)
 
     def create(self, item: SchemaObject) -> list[str]:
         """The statements that make a schema object; none where this server has nothing like it."""
@@ -127,11 +136,6 @@ class Dialect:
 
     def tidy(self, bolt: Bolt) -> None:
         """Called now and then while many objects are deleted."""
-
-
-def _read(variable: str, texts: Sequence[str]) -> str:
-    names = [quoted(name) for name in texts]
-    return "".join(f"SET {variable}.{name} = localDateTime(r.p.{name}) " for name in names)
 
 
 def quoted(name: str) -> str:

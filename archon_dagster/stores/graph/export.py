@@ -1,12 +1,17 @@
-"""Write the whole graph into one artifact: typed, lossless, in one read transaction, in bounded memory."""
+"""Write the whole graph into one artifact: typed, lossless, in one read transaction, in bounded memory.
+
+On Memgraph its own dump stands beside it, as a second artifact from the same transaction.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from archon_dagster.errors import StoreError
 from archon_dagster.stores.base import ArtifactWriter, Sink, Work
 from archon_dagster.stores.graph.connection import Bolt
 from archon_dagster.stores.graph.dialect import Dialect, State
+from archon_dagster.stores.graph.dump.artifact import DumpArtifact
 from archon_dagster.stores.graph.reading import GraphReading
 from archon_dagster.stores.graph.records import VERSION, Lines
 
@@ -23,12 +28,21 @@ def export_graph(bolt: Bolt, dialect: Dialect, sink: Sink, work: Work) -> None:
         lines = Lines(out)
         lines.header(str(dialect), dialect.name)
         reading = GraphReading(bolt, dialect, state)
-        reading.run(lines, work.captured)
+        _read(reading, lines, work, DumpArtifact(dialect.dump, sink, work, same_instant=state.repeatable))
         counts = reading.digest.counts
         lines.end(counts["nodes"], counts["relationships"])
         _describe(out, dialect, state, reading)
     for what in (*state.not_covered, *_lost(reading)):
         sink.not_covered("graph", what)
+
+
+def _read(reading: GraphReading, lines: Lines, work: Work, dump: DumpArtifact) -> None:
+    """Everything, then the dump; when that failed, the transaction may not even end properly, and need not."""
+    try:
+        reading.run(lines, work.captured, dump.take)
+    except StoreError:
+        if dump.failed is None:
+            raise
 
 
 def _describe(out: ArtifactWriter, dialect: Dialect, state: State, reading: GraphReading) -> None:

@@ -59,6 +59,7 @@ class Memgraph(Dialect):
     name = "memgraph"
     conflicts = CONFLICTS
     unlimited = True
+    dump = "DUMP DATABASE"
 
     def __init__(self, version: str):
         super().__init__(version)

@@ -2,8 +2,9 @@
 
 What is particular to ArcadeDB, all of it measured (26.10): a read transaction is not repeatable; map values and
 labels that are empty or contain ``~`` are rejected; a datetime with an offset and no zone name loses the offset
-without a word; an index made when data are there already pins its property's type for ever and later numbers are cut
-to it, so indexes come first; label order is always alphabetical.
+without a word when it comes as a parameter, and keeps it when ``datetime(…)`` reads it from text; inside a list it
+can be written and never read again; an index made when data are there already pins its property's type for ever and
+later numbers are cut to it, so indexes come first; label order is always alphabetical.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from archon_dagster.stores.graph.connection import Bolt, QueryRefused
 from archon_dagster.stores.graph.dialect import Dialect, State, quoted
 from archon_dagster.stores.graph.schema import SchemaObject
+from archon_dagster.stores.graph.special_values import offset_as_text
 from archon_dagster.stores.graph.values import Json, leaves
 
 _INDEXES = {("RANGE", "NODE"): "label+property", ("RANGE", "RELATIONSHIP"): "edge-type+property"}
@@ -67,6 +69,7 @@ class ArcadeDB(Neo4jLike):
 
     name = "arcadedb"
     schema_first = True
+    READ = "datetime"
     ENDS = "MATCH (a), (b) WHERE id(a) = r.a AND id(b) = r.b"  # three times as fast here as one after the other
 
     def state(self, bolt: Bolt) -> State:
@@ -82,12 +85,26 @@ class ArcadeDB(Neo4jLike):
         if b'{"map":' not in line and b'{"enum":' not in line and b'{"DateTime":' not in line:
             return None
         for name, value in properties.items():
-            for kind, content in leaves(value):
+            for depth, (kind, content) in enumerate(leaves(value)):
                 if kind in ("map", "enum"):
                     return f"the {kind} in property {name!r}"
-                if kind == "DateTime" and not content.endswith("]"):
-                    return f"the offset without a zone name of the datetime in property {name!r}"
+                if depth and _has_bare_offset(kind, content):
+                    return f"the offset without a zone name of a datetime in the list in property {name!r}"
         return None
+
+    def as_text(self, properties: dict[str, Json], line: bytes) -> tuple[str, ...]:
+        if b'{"DateTime":' not in line:
+            return ()
+        return tuple(name for name, value in properties.items() if _has_bare_offset(*next(leaves(value))))
+
+    def outgoing(self, properties: dict[str, Any], line: bytes) -> dict[str, Any]:
+        if b'{"DateTime":' not in line:
+            return properties
+        return {name: offset_as_text(value) for name, value in properties.items()}
+
+
+def _has_bare_offset(kind: str, content: Any) -> bool:
+    return kind == "DateTime" and not content.endswith("]")
 
 
 def _table(bolt: Bolt, query: str) -> list[dict[str, Any]]:

@@ -38,8 +38,16 @@ class GraphReading:
         self.objects: list[SchemaObject] = []
         self.left_out = 0
 
-    def run(self, to: Receiver, captured: Callable[[], None] = lambda: None) -> None:
-        """Read everything; ``captured`` is called as soon as no later write can get in."""
+    def run(
+        self,
+        to: Receiver,
+        captured: Callable[[], None] = lambda: None,
+        last: Callable[[Reader], None] = lambda reader: None,
+    ) -> None:
+        """Read everything; ``captured`` is called as soon as no later write can get in.
+
+        :param last: is called when all was read, with the transaction still open.
+        """
         with self._bolt.reading("begin a read transaction") as reader:
             nodes = reader.rows(self._dialect.COUNT_NODES, "count the nodes")[0][0]
             relationships = reader.rows(self._dialect.COUNT_RELATIONSHIPS, "count the relationships")[0][0]
@@ -48,13 +56,13 @@ class GraphReading:
             self._schema(to)
             self._nodes(reader, to, nodes)
             self._relationships(reader, to, relationships)
-        if not self._state.repeatable:
-            captured()
+            if not self._state.repeatable:
+                captured()
+            last(reader)
 
     def _schema(self, to: Receiver) -> None:
         """In a session of its own, while the transaction keeps schema statements out (Memgraph 3.2)."""
-        known = self._dialect.schema(self._bolt)
-        self.objects = [item if self._dialect.create(item) else item.unsupported() for item in known]
+        self.objects = makeable(self._dialect, self._bolt)
         self.digest.schema(self.objects)
         for item in self.objects:
             to.schema(item)
@@ -111,6 +119,11 @@ class GraphReading:
             tried="one read transaction",
             todo="run it again while nothing writes (the backup pauses the writers unless told not to)",
         )
+
+
+def makeable(dialect: Dialect, bolt: Bolt) -> list[SchemaObject]:
+    """The live schema; what could not be made again is marked as such."""
+    return [item if dialect.create(item) else item.unsupported() for item in dialect.schema(bolt)]
 
 
 class Discard:

@@ -170,6 +170,15 @@ def utc_as_offset(value: Any) -> Any:
     return value
 
 
+def offset_as_text(value: Any) -> Any:
+    """A datetime with an offset and no zone name as the text for it; any other value as it is."""
+    from neo4j.time import DateTime
+
+    if isinstance(value, DateTime) and value.tzinfo is not None and getattr(value.tzinfo, "zone", None) is None:
+        return f"{_date_text(value)}T{_clock_text(value)}{_offset_text(value.utcoffset())}"
+    return value
+
+
 def _decode_duration(parts: list[str]) -> Any:
     from neo4j.time import Duration
 

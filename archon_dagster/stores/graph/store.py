@@ -14,18 +14,21 @@ from archon_dagster.errors import DamagedBackup, StoreError
 from archon_dagster.platform.settings import Settings
 from archon_dagster.repository.manifest import Artifact, Fingerprint
 from archon_dagster.stores.base import Description, Sink, Source, StoreName, Verdict, Work
-from archon_dagster.stores.graph.connection import Bolt, Endpoint, OpenDriver, open_driver
+from archon_dagster.stores.graph.connection import Bolt
 from archon_dagster.stores.graph.dialect import Dialect, choose
+from archon_dagster.stores.graph.driver import Endpoint, OpenDriver, open_driver
+from archon_dagster.stores.graph.dump import artifact as dump
 from archon_dagster.stores.graph.export import KIND, export_graph
+from archon_dagster.stores.graph.foreign import accept_what_it_can_hold
 from archon_dagster.stores.graph.load import ROWS, Loader, LoadReport
-from archon_dagster.stores.graph.reading import Discard, GraphReading
+from archon_dagster.stores.graph.reading import Discard, GraphReading, makeable
 from archon_dagster.stores.graph.records import BadRecord, Node, Relationship, read_records
 from archon_dagster.stores.graph.survey import Check, Survey, survey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DESCRIBE_DEADLINE = 30.0  # seconds
+DESCRIBE_DEADLINE = 120.0  # seconds; counting a big graph is work, and a frozen server is found out much sooner
 
 
 def open_graph(settings: Settings) -> GraphStore:
@@ -89,7 +92,7 @@ class GraphStore:
         return reading.digest.fingerprint()
 
     def export(self, sink: Sink, work: Work) -> None:
-        """Write ``memgraph/graph``; see :mod:`archon_dagster.stores.graph.export`."""
+        """Write ``memgraph/graph`` and on Memgraph ``memgraph/dump``; see :mod:`archon_dagster.stores.graph.export`."""
         with self._connected(work) as (bolt, dialect):
             export_graph(bolt, dialect, sink, work)
 
@@ -113,6 +116,8 @@ class GraphStore:
             self.report = loader.report
             with source.open(artifact) as stream:
                 loader.run(found, read_records(stream))
+            if found.header.dialect != dialect.name:
+                accept_what_it_can_hold(found.objects, makeable(dialect, bolt), self.report.warnings, work)
         for warning in self.report.warnings:
             work.warn(f"graph: {warning}")
 
@@ -133,6 +138,8 @@ class GraphStore:
             ) from error
 
     def _verdict(self, source: Source, artifact: Artifact, work: Work) -> Verdict:
+        if artifact.kind == dump.KIND:
+            return dump.verdict(source, artifact, work)
         if artifact.kind != KIND:
             return Verdict(artifact.name, "not verifiable here", f"this program does not read {artifact.kind}")
         try:

@@ -65,7 +65,7 @@ class Inspection:
 @contextmanager
 def inspecting(programs: Programs, work: Work) -> Iterator[Inspection]:
     """An inspection; leaving the context ends its program."""
-    with running(programs, work, "pg_restore", "--create", "--file=-") as program:
+    with running(programs, work, "pg_restore", "--create", "--file=-", offline=True) as program:
         inspection = Inspection(program)
         try:
             yield inspection

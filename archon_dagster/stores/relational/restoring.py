@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from archon_dagster.errors import ArchonError, DamagedBackup, RestoreFailed, StoreError, VersionMismatch
+from archon_dagster.errors import ArchonError, Cancelled, DamagedBackup, RestoreFailed, StoreError, VersionMismatch
 from archon_dagster.repository.manifest import Artifact, Fingerprint
 from archon_dagster.stores.base import ArtifactReader, Progress, Source, Work
 from archon_dagster.stores.relational import databases, roles
@@ -15,10 +15,11 @@ from archon_dagster.stores.relational.databases import Exchange
 from archon_dagster.stores.relational.export import live_content
 from archon_dagster.stores.relational.inspection import inspecting
 from archon_dagster.stores.relational.programs import Programs, major_version
-from archon_dagster.stores.relational.running import BLOCK, output_of, running
+from archon_dagster.stores.relational.running import BLOCK, ask, output_of, running
 from archon_dagster.stores.relational.sql import query
 
 _CLEAN_UP = 120.0  # seconds any single step of the cleaning up may take
+_CANCELLED_ASK = 1.5  # seconds a cancelled restore gives the server to show that cleaning up is possible
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,9 @@ class Restoring:
     def _undo(self, exchange: Exchange, made: tuple[str, ...], error: BaseException) -> None:
         """Remove what was made beside the live database, also when the run was cancelled."""
         work = replace(self.work, cancel=threading.Event(), deadline=min(self.work.deadline, _CLEAN_UP))
+        if isinstance(error, Cancelled) and ask(self.programs, _CANCELLED_ASK) == "silent":
+            error.add_note(f"the server does not answer; the next restore removes the database {exchange.scratch}")
+            return
         try:
             databases.exchange_back(self.programs, work, exchange)
             databases.drop(self.programs, work, self.database, [exchange.scratch])

@@ -1,7 +1,8 @@
-"""A program of PostgreSQL at work: its streams with a deadline, its exit code always looked at.
+"""A program of PostgreSQL at work: its streams watched over, its exit code always looked at.
 
-Reading from a pipe cannot be interrupted, so a watcher ends the program when the run is cancelled or when one single
-wait lasts longer than the deadline; the pipe then ends and the reason is raised by whoever was waiting.
+Reading from a pipe cannot be interrupted, so a watcher ends the program when the run is cancelled or when its server
+is found to be frozen (:mod:`archon_dagster.stores.patience`); the pipe then ends and the reason is raised by whoever
+was waiting. ``pg_restore`` says nothing while the server builds an index for an hour: that is work, and left alone.
 """
 
 from __future__ import annotations
@@ -11,41 +12,66 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from archon_dagster.errors import ArchonError, ServiceError, StoreError, StoreUnavailable
 from archon_dagster.platform.runtime.protocol import Exec
 from archon_dagster.stores.base import Work
+from archon_dagster.stores.patience import Ask, Life, Patience
 from archon_dagster.stores.relational.programs import Programs
 
 BLOCK = 256 * 1024  # bytes
 _POLL = 0.2  # seconds between two looks of the watcher
+_LONGEST = 7 * 86_400.0  # seconds a program may take to end; the watcher ends one that does nothing much sooner
+_WORKING = """SELECT count(*) FROM pg_stat_activity WHERE application_name = 'archon' AND pid <> pg_backend_pid()
+AND state = 'active' AND wait_event_type IS DISTINCT FROM 'Lock'"""
 _UNREACHABLE = re.compile(
     r"could not connect|connection to server .* failed|Connection refused|the database system is|server closed the"
     r"|terminating connection|could not translate host|timeout expired|SSL SYSCALL|could not receive data"
 )
 
 
-class Program:
-    """A running program; safe to read and to write from two threads."""
+def ask(programs: Programs, limit: float) -> Life:
+    """Whether the server answers another connection, and whether a statement of ours is running there."""
+    try:
+        with programs.run("psql", "-qXAt", "--command", _WORKING, database="postgres") as psql:
+            psql.stdin.close()
+            code = psql.wait(limit)
+            if code == 0:
+                return "working" if psql.stdout.read().strip() not in (b"", b"0") else "answers"
+            said = psql.stderr_tail()
+    except (ServiceError, OSError):  # it did not end in time, or cannot even be started where the server runs
+        return "silent"
+    return "silent" if _UNREACHABLE.search(said) and "FATAL" not in said else "answers"
 
-    def __init__(self, process: Exec, name: str, where: str, work: Work):
-        self._process, self.name, self.where, self._work = process, name, where, work
-        self._waits: dict[int, float] = {}
-        self._stalled = False
+
+class Program:
+    """A running program; one thread may write to it while another reads.
+
+    :param ask: how to find out whether its server lives; ``None`` where it uses none.
+    :param fed: its output comes from its input, so that it is silent by right while nothing is put in.
+    """
+
+    def __init__(self, process: Exec, name: str, where: str, work: Work, ask: Ask | None = None, *, fed: bool = False):
+        self._process, self.name, self.where, self._work, self._fed = process, name, where, work, fed
+        self._waits: dict[str, float] = {}
+        self._input_closed: float | None = None
+        self._stalled: str | None = None
         self._over = threading.Event()
+        self._patience = Patience(work, ask)
         self._watcher = threading.Thread(target=self._watch, name=f"watch {name}", daemon=True)
         self._watcher.start()
 
     def read(self, size: int = BLOCK) -> bytes:
         """What there is, at most ``size`` bytes; empty at the end of the output."""
-        with self._waiting():
+        with self._waiting("output"):
             data: bytes = getattr(self._process.stdout, "read1", self._process.stdout.read)(size)
         if not data:
             self._raise_if_ended()
         return data
 
     def readline(self) -> bytes:
-        with self._waiting():
+        with self._waiting("output"):
             line = self._process.stdout.readline()
         if not line:
             self._raise_if_ended()
@@ -54,7 +80,7 @@ class Program:
     def write(self, data: bytes) -> None:
         """Send everything; raises what the program died of when it no longer listens."""
         try:
-            with self._waiting():
+            with self._waiting("input"):
                 self._process.stdin.write(data)
         except OSError as error:
             self._raise_if_ended()
@@ -62,7 +88,7 @@ class Program:
 
     def flush(self) -> None:
         try:
-            with self._waiting():
+            with self._waiting("input"):
                 self._process.stdin.flush()
         except OSError as error:
             self._raise_if_ended()
@@ -70,15 +96,16 @@ class Program:
 
     def close_input(self) -> None:
         try:
-            with self._waiting():
+            with self._waiting("input"):
                 self._process.stdin.close()
+                self._input_closed = time.monotonic()
         except OSError as error:
             self._raise_if_ended()
             raise self.failure("it stopped reading") from error
 
     def end(self) -> None:
         """Wait for the end; raises :class:`StoreError` with the program's last words unless it succeeded."""
-        with self._waiting():
+        with self._waiting("end"):
             code = self._exit_code()
         self._raise_if_ended()
         if code != 0:
@@ -99,45 +126,60 @@ class Program:
 
     def _exit_code(self) -> int:
         try:
-            return self._process.wait(self._work.deadline)
+            return self._process.wait(_LONGEST)
         except ServiceError as error:
             raise StoreUnavailable(f"{self.name} did not end: {error}", where=self.where) from error
 
     @contextmanager
-    def _waiting(self) -> Iterator[None]:
-        me = threading.get_ident()
-        self._waits[me] = time.monotonic()
+    def _waiting(self, what: str) -> Iterator[None]:
+        self._waits[what] = time.monotonic()
         try:
             yield
         finally:
-            self._waits.pop(me, None)
+            self._waits.pop(what, None)
 
     def _watch(self) -> None:
         while not self._over.wait(_POLL):
-            oldest = min(tuple(self._waits.values()), default=None)
-            self._stalled = oldest is not None and time.monotonic() - oldest > self._work.deadline
-            if self._stalled or self._work.cancel.is_set():
+            since = self._silent_since()
+            if since is not None:
+                self._stalled = self._patience.ended(since)
+            if self._stalled is not None or self._work.cancel.is_set():
                 self._process.kill()
                 return
 
+    def _silent_since(self) -> float | None:
+        waits = dict(self._waits)
+        if self._fed and "output" in waits:
+            closed = self._input_closed
+            waits["output"] = max(waits["output"], closed or 0.0)
+            if closed is None:
+                del waits["output"]
+        return min(waits.values(), default=None)
+
     def _raise_if_ended(self) -> None:
         self._work.check()
-        if self._stalled:
+        if self._stalled is not None:
             raise StoreUnavailable(
-                f"{self.name} did nothing for {self._work.deadline:g} s and was ended",
+                f"{self.name} stood still and was ended: {self._stalled}",
                 where=self.where,
-                todo="look for locks (pg_locks, pg_stat_activity) and at the server's log",
+                todo="look whether the server is frozen (paused, swapping, no network), at its log and its locks "
+                "(pg_locks, pg_stat_activity), and run this again; if it only needs longer, raise "
+                "ARCHON_STORE_SILENCE and ARCHON_STORE_DEADLINE",
             )
 
 
 @contextmanager
 def running(
-    programs: Programs, work: Work, program: str, *arguments: str, database: str | None = None
+    programs: Programs, work: Work, program: str, *arguments: str, database: str | None = None, offline: bool = False
 ) -> Iterator[Program]:
-    """A program of PostgreSQL, ended when the context is left; call :meth:`Program.end` to know that it succeeded."""
+    """A program of PostgreSQL, ended when the context is left; call :meth:`Program.end` to know that it succeeded.
+
+    :param offline: it turns its input into its output and talks to no server.
+    """
     work.check()
     with _start(programs, program, arguments, database) as process:
-        started = Program(process, program, programs.address, work)
+        question = None if offline else partial(ask, programs)
+        started = Program(process, program, programs.address, work, question, fed=offline)
         try:
             yield started
         finally:

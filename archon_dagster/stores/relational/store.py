@@ -23,7 +23,7 @@ from archon_dagster.stores.relational.programs import LocalPrograms, Programs, S
 from archon_dagster.stores.relational.restoring import Restoring
 from archon_dagster.stores.relational.verifying import verify_artifact
 
-_AT_A_GLANCE = 30.0  # seconds a look at the server may take
+_AT_A_GLANCE = 120.0  # seconds; counting is work, and a frozen server is found out much sooner
 
 
 class RelationalStore:

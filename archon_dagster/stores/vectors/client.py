@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, Any
@@ -11,7 +11,7 @@ from archon_dagster.errors import StoreError
 from archon_dagster.stores.vectors import waiting
 from archon_dagster.stores.vectors.transport import Refused, Transport, path
 from archon_dagster.stores.vectors.version import Version
-from archon_dagster.stores.vectors.waiting import Check
+from archon_dagster.stores.vectors.waiting import Check, Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +133,13 @@ class Client:
         body = dict(settings)
         self._http.request("PATCH", path("collections", collection), body=body, patience=60.0, check=self._check)
 
+    def upsert(self, collection: str, body: bytes, patience: float) -> None:
+        """Write the points of a ready request body and wait until they are applied; doing it twice is fine."""
+        target = path("collections", collection, "points")
+        self._http.request(
+            "PUT", target, body=body, params={"wait": "true"}, patience=patience, reads=True, check=self._check
+        )  # fmt: skip
+
     def create_index(self, collection: str, field: str, schema: Any, patience: float) -> None:
         """Create a payload index and wait until it is there."""
         target = path("collections", collection, "index")
@@ -175,10 +182,10 @@ class Client:
             if error.status != 404:
                 raise
 
-    def download_snapshot(self, snapshot: ServerSnapshot, offset: int) -> Iterator[bytes]:
-        """The snapshot's bytes from ``offset`` on; may end before they do."""
+    def download_snapshot(self, snapshot: ServerSnapshot, offset: int, pace: Pace) -> Generator[bytes, None, None]:
+        """The snapshot's bytes from ``offset`` on; may end before they do. To be closed."""
         target = path("collections", snapshot.collection, "snapshots", snapshot.name)
-        return self._http.download(target, offset, self._check)
+        return self._http.download(target, offset, self._check, pace)
 
     def upload_snapshot(
         self, collection: str, name: str, file: IO[bytes], sha256: str, *, patience: float, grace: float

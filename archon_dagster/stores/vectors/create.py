@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
 
 from archon_dagster.errors import Cancelled, StoreError, StoreUnavailable
 from archon_dagster.stores.base import Work
@@ -16,6 +17,7 @@ from archon_dagster.stores.vectors.waiting import pause
 AT_ONCE = 4
 _GRACE = 30.0  # seconds a creation may still take after a cancel, so that its file can be removed again
 _SETTLE = 3.0  # seconds a snapshot that a killed run has asked for may still take to appear
+_MADE_WITHIN = 3600.0  # seconds between asking for a snapshot and its being there; a later one is somebody else's
 _NEXT_NAME = 1.1  # seconds: snapshot names have a resolution of one
 
 
@@ -48,28 +50,50 @@ def remove_noted(client: Client, ledger: Ledger, cleanup: float) -> list[str]:
     """Delete what earlier runs that were killed have left; returns what could not be."""
     left = []
     for entry in ledger.entries(client.address):
-        if entry.name:
-            snapshot = ServerSnapshot(entry.collection, entry.name, 0, None)
-            left.append(discard(client, snapshot, ledger, cleanup))
-        elif ours := _appeared(client, entry):
-            left.append(discard(client, ServerSnapshot(entry.collection, ours, 0, None), ledger, cleanup))
+        name, unsure = entry.name, ""
+        if not name:
+            name, unsure = _appeared(client, entry)
             ledger.strike(client.address, entry.collection)
+            if name:
+                ledger.note(client.address, entry.collection, name)
+        snapshot = ServerSnapshot(entry.collection, name, 0, None)
+        left.append(discard(client, snapshot, ledger, cleanup) if name else unsure)
     return [line for line in left if line]
 
 
-def _appeared(client: Client, entry: Entry) -> str:
+def _appeared(client: Client, entry: Entry) -> tuple[str, str]:
     """The snapshot a killed run had asked for and never learned the name of: the one that is new since, if it is one.
 
-    A server that is still at work on it gets a moment.
+    A server that is still at work on it gets a moment. Where it is not clear, because there are several or the one was
+    made at another time, what to look for is returned instead.
     """
     until = time.monotonic() + _SETTLE
     while True:
         if entry.collection not in client.collections():
-            return ""
-        new = [snapshot.name for snapshot in client.snapshots(entry.collection) if snapshot.name not in entry.before]
+            return "", ""
+        new = [snapshot for snapshot in client.snapshots(entry.collection) if snapshot.name not in entry.before]
         if new or time.monotonic() > until:
-            return new[0] if len(new) == 1 else ""
+            break
         pause(0.2, client.check)
+    if len(new) == 1 and _made_when_asked(new[0], entry.asked):
+        return new[0].name, ""
+    return "", _unclear(entry.collection, [snapshot.name for snapshot in new])
+
+
+def _made_when_asked(snapshot: ServerSnapshot, asked: float) -> bool:
+    """Whether it was made in the hour after (clocks differ: or before) it was asked for, as far as that is known."""
+    try:
+        made = datetime.fromisoformat(snapshot.created or "").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return True
+    return not asked or abs(made - asked) < _MADE_WITHIN
+
+
+def _unclear(collection: str, new: Sequence[str]) -> str:
+    """What to look for, where a snapshot of ours has no name that we know."""
+    if new:
+        return f"{'one of ' if len(new) > 1 else ''}{', '.join(new)} of collection {collection} may be ours"
+    return f"a snapshot of {collection} may still appear on the server (GET …/collections/{collection}/snapshots)"
 
 
 def _outcomes(pending: Sequence[Future[ServerSnapshot]]) -> tuple[list[ServerSnapshot], list[Exception]]:
@@ -86,7 +110,7 @@ def _outcomes(pending: Sequence[Future[ServerSnapshot]]) -> tuple[list[ServerSna
 def _create(client: Client, collection: str, work: Work, ledger: Ledger, cleanup: float) -> ServerSnapshot:
     work.check()
     before = {snapshot.name for snapshot in client.snapshots(collection)}
-    ledger.note(client.address, collection, before=before)
+    ledger.note(client.address, collection, before=before, asked=time.time())
     try:
         snapshot = client.create_snapshot(collection, patience=work.deadline, grace=_GRACE)
     except (StoreUnavailable, Cancelled) as error:
@@ -107,7 +131,6 @@ def _create(client: Client, collection: str, work: Work, ledger: Ledger, cleanup
 def _remove_unnamed(client: Client, collection: str, before: set[str], cleanup: float) -> str:
     """The answer with the name never came, but the server goes on making the file: find it by what is new."""
     quiet = client.uninterrupted()
-    unsure = f"a snapshot of {collection} may still appear on the server (GET …/collections/{collection}/snapshots)"
     found: list[str] = []
 
     def look() -> None:
@@ -115,9 +138,9 @@ def _remove_unnamed(client: Client, collection: str, before: set[str], cleanup: 
         if not found:
             raise StoreUnavailable("the server has not finished it yet")
 
-    left = persist(look, unsure, cleanup)
+    left = persist(look, _unclear(collection, []), cleanup)
     if left or len(found) != 1:
-        return left or f"one of {', '.join(found)} of collection {collection} is ours"
+        return left or _unclear(collection, found)
     return remove_snapshot(client, collection, found[0], cleanup)
 
 

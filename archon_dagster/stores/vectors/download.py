@@ -1,11 +1,13 @@
-"""A snapshot from the server into the backup: streamed once, resumed when the connection breaks, checked on the way."""
+"""A snapshot from the server into the backup: streamed once, resumed when the connection breaks, checked on the way.
+
+Attempts go on as long as the transfer moves at all; one that does not, whatever the reason, fails.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +15,8 @@ from archon_dagster.errors import StoreError, StoreUnavailable
 from archon_dagster.stores.base import ArtifactWriter, Work
 from archon_dagster.stores.vectors.client import Client, ServerSnapshot
 from archon_dagster.stores.vectors.snapshot import Contents, SnapshotScanner
-from archon_dagster.stores.vectors.waiting import pause
+from archon_dagster.stores.vectors.waiting import Pace, Stalled, pause
 
-STALLED = 120.0  # seconds without a single new byte, over all attempts
 _RETRY_EVERY = 1.0
 
 
@@ -57,27 +58,39 @@ def _pull(
     on_bytes: Callable[[int], None],
 ) -> int:  # fmt: skip
     """All bytes in order, whatever the connection does; returns how many there were."""
-    done, last = 0, time.monotonic()
-    while True:
-        broken: StoreUnavailable | None = None
-        try:
-            for piece in client.download_snapshot(snapshot, done):
+    done, pace, broken = 0, Pace(work.deadline), ""
+
+    def resume() -> None:
+        nonlocal done
+        with closing(client.download_snapshot(snapshot, done, pace)) as pieces:
+            for piece in pieces:
                 receive(piece)
                 done += len(piece)
-                last = time.monotonic()
                 on_bytes(done)
-        except StoreUnavailable as error:
-            broken = error
-        if done >= snapshot.size:
-            return done
-        if time.monotonic() - last > min(STALLED, work.deadline):
-            raise StoreUnavailable(
-                f"the download of {snapshot.collection} stopped at {done} of {snapshot.size} bytes",
-                where=client.address,
-                tried=f"resuming for {min(STALLED, work.deadline):.0f} s",
-                todo="look at the service (archon status) and its log, then start the run again",
-            ) from broken
-        pause(_RETRY_EVERY, work.check)
+                if done > snapshot.size:  # refused in the end anyway, and there might be no end
+                    return
+
+    try:
+        while done < snapshot.size:
+            try:
+                resume()
+            except StoreUnavailable as error:
+                broken = error.what
+            if done < snapshot.size:
+                pause(_RETRY_EVERY, work.check)
+                pace.waited(_RETRY_EVERY)
+    except Stalled as error:
+        raise _stalled(client, snapshot, done, error, broken) from error
+    return done
+
+
+def _stalled(client: Client, snapshot: ServerSnapshot, done: int, error: Stalled, broken: str) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"the download of {snapshot.collection} has stalled at {done} of {snapshot.size} bytes: {error}",
+        where=client.address,
+        tried=f"resuming it whenever the connection broke{f', at last: {broken}' if broken else ''}",
+        todo="look at the service (archon status), its log and the network, then start the run again",
+    )
 
 
 def _compare(client: Client, snapshot: ServerSnapshot, size: int, sha256: str, writer: ArtifactWriter) -> None:

@@ -22,7 +22,8 @@ from typing import Any
 
 from archon_dagster.repository.manifest import Part
 from archon_dagster.stores.vectors.fingerprint import dense_vectors
-from archon_dagster.stores.vectors.offline import COMPLETE
+from archon_dagster.stores.vectors.offline import COMPLETE, KEEP
+from archon_dagster.stores.vectors.portable.keeping import Keep
 from archon_dagster.stores.vectors.snapshot import Contents, DamagedSnapshot, unpack
 from archon_dagster.stores.vectors.version import Version
 
@@ -39,10 +40,14 @@ class NotVerifiableHere(Exception):
 
 @dataclass(frozen=True)
 class Reading:
-    """What the engine found: the exact number of points and their digest."""
+    """What the engine found: the exact number of points and their digest.
+
+    :param kept: why the portable file asked for is not there; empty where it is.
+    """
 
     count: int
     points: Part
+    kept: str | None = None
 
 
 def installed() -> bool:
@@ -63,11 +68,13 @@ def read(
     *,
     check: Callable[[], None] = lambda: None,
     on_read: Callable[[int], None] = lambda _: None,
+    keep: Keep | None = None,
 ) -> Reading:
     """Count and digest of a snapshot file that was found complete.
 
     :param version: of the server that wrote it; decides whether a refusal means damage.
     :param scratch: directory for the unpacked files; what is put there is removed again.
+    :param keep: a portable file to be written on the way.
     :raises NotVerifiableHere: the engine is missing or does not know this format.
     :raises DamagedSnapshot: the engine knows the format and cannot read the data.
     """
@@ -81,6 +88,10 @@ def read(
         arguments = [str(directory / shard) for shard in contents.shards]
         if "" in dense_vectors(contents.config):
             arguments.append(COMPLETE)
+        if keep is not None:
+            request = directory / "keep.json"
+            keep.save(request)
+            arguments.append(f"{KEEP}{request}")
         return _judge(_run(arguments, check, on_read), snapshot.name, version)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
@@ -93,7 +104,7 @@ def unpacked_size(snapshot_size: int) -> int:
 
 def _judge(result: dict[str, Any], name: str, version: Version | None) -> Reading:
     if "failed" not in result:
-        return Reading(count=result["count"], points=Part.model_validate(result["points"]))
+        return Reading(count=result["count"], points=Part.model_validate(result["points"]), kept=result.get("kept"))
     if version is not None and not knows(version):
         raise NotVerifiableHere(f"written by Qdrant {version}; the engine here reads {_range()}: {result['failed']}")
     raise DamagedSnapshot(

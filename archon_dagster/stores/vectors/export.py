@@ -23,6 +23,7 @@ from archon_dagster.stores.vectors.client import Client, ServerSnapshot
 from archon_dagster.stores.vectors.configuration import KIND, NAME, SNAPSHOT_KIND
 from archon_dagster.stores.vectors.download import Copied
 from archon_dagster.stores.vectors.ledger import Ledger
+from archon_dagster.stores.vectors.portable import exporting as portable
 from archon_dagster.stores.vectors.reading import Points, points
 
 
@@ -62,10 +63,10 @@ def export(client: Client, sink: Sink, work: Work, ledger: Ledger, options: Opti
         document = configuration.document(
             client.version, captured.state.alive, names, captured.aliases, everything=options.collections is None
         )
-        _configuration_artifact(client, sink, document, captured, [*stale, *filter(None, left)], ledger)
+        _configuration_artifact(client, sink, document, captured, [*stale, *filter(None, left)])
     except ArchonError as error:
         left += [create.discard(client, snapshot, ledger, options.cleanup) for snapshot in remaining]
-        if lines := [line for line in left if line]:
+        if lines := [line for line in [*stale, *left] if line]:
             raise leftovers.with_leftovers(error, lines) from error
         raise
     except BaseException:
@@ -108,20 +109,30 @@ def _snapshot_artifact(
 ) -> None:  # fmt: skip
     report = _throttled(work, "download", "bytes")
     fits = _scratch_free(work) > 2 * engine.unpacked_size(snapshot.size)
-    tee = work.scratch / "export.snapshot" if fits and captured.proven(snapshot.collection) is None else None
+    needed = work.portable or captured.proven(snapshot.collection) is None
+    tee = work.scratch / "export.snapshot" if fits and needed else None
     try:
         with sink.artifact("vectors", name, SNAPSHOT_KIND, media_type="application/x-tar", cut="tar") as writer:
             copied = download.copy(
                 client, snapshot, writer, tee, work, lambda n: report(snapshot.collection, n, snapshot.size)
             )
             gone()
+            keep = (
+                portable.keep_beside(client, sink, copied, captured.aliases, snapshot, work) if work.portable else None
+            )
             read = _throttled(work, "fingerprint", "points")
             count = captured.state.alive[snapshot.collection].count
             found = points(
                 client, captured, snapshot, copied, work, options.cleanup,
-                lambda n: read(snapshot.collection, n, count),
+                lambda n: read(snapshot.collection, n, count), keep,
             )  # fmt: skip
             _describe(client, snapshot, copied, found, writer)
+        if keep is not None:
+            read = _throttled(work, "portable copy of", "points")
+            portable.store(
+                client, sink, work, keep, copied, found, name, options.cleanup,
+                lambda n: read(snapshot.collection, n, count),
+            )  # fmt: skip
     finally:
         if tee is not None:
             tee.unlink(missing_ok=True)
@@ -147,16 +158,10 @@ def _describe(client: Client, snapshot: ServerSnapshot, copied: Copied, found: P
     }
 
 
-def _configuration_artifact(
-    client: Client, sink: Sink, document: bytes, captured: Captured, left: list[str], ledger: Ledger
-) -> None:
+def _configuration_artifact(client: Client, sink: Sink, document: bytes, captured: Captured, left: list[str]) -> None:
     details: dict[str, Any] = {"server_version": str(client.version), "collections": len(captured.snapshots)}
     if left:
         details["left_on_server"] = left
-    if unsure := ledger.unnamed(client.address):
-        details["snapshots_of_unknown_name_may_be_left"] = unsure
-        for name in unsure:
-            ledger.strike(client.address, name)
     with sink.artifact("vectors", NAME, KIND, media_type="application/json", cut="whole") as writer:
         writer.write(document)
         writer.details = details

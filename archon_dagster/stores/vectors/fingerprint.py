@@ -168,7 +168,7 @@ def _vector(value: Any) -> bytes:
         return _sparse(value["indices"], value["values"])
     if hasattr(value, "indices"):  # the engine's SparseVector
         return _sparse(value.indices, value.values)
-    if len(value) and isinstance(value[0], list | tuple):
+    if len(value) and isinstance(value[0], list | tuple | array):
         return b"m" + b"".join(_sized(_floats(row)) for row in value)
     return b"d" + _floats(value)
 

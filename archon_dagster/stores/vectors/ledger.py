@@ -2,8 +2,8 @@
 
 The names are the server's, so a leftover cannot be recognised by its name. Each one is written down, durably, before
 its download starts, and struck out once the server has deleted it; the next export deletes what is still noted. What
-was asked for but never named (the run died before the answer) is not guessed at, because it could be somebody
-else's: :attr:`Ledger.unnamed` lists those collections for the report.
+was asked for but never named (the run died before the answer) is the one snapshot that was not there before; where
+that is not clear it could be somebody else's, and is named in the report instead.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ class Entry:
     """One snapshot on one server.
 
     ``name`` is empty until the server has given one; ``before`` then names the snapshots that were there when it was
-    asked for, so that the next run can tell which one is ours.
+    asked for and ``asked`` when that was (seconds of the epoch), so that the next run can tell which one is ours.
     """
 
     address: str
     collection: str
     name: str
     before: tuple[str, ...] = ()
+    asked: float = 0.0
 
 
 class Ledger:
@@ -42,15 +43,13 @@ class Ledger:
         with self._lock:
             return [entry for entry in self._load() if entry.address == address]
 
-    def unnamed(self, address: str) -> list[str]:
-        """Collections of which a snapshot was asked for by a run that never learned its name."""
-        return sorted({entry.collection for entry in self.entries(address) if not entry.name})
-
-    def note(self, address: str, collection: str, name: str = "", before: Iterable[str] = ()) -> None:
+    def note(
+        self, address: str, collection: str, name: str = "", before: Iterable[str] = (), asked: float = 0.0
+    ) -> None:
         """Note a snapshot; once it has a name, this replaces the note made when it was asked for."""
         with self._lock:
             kept = [e for e in self._load() if (e.address, e.collection, e.name) != (address, collection, "")]
-            self._save([*kept, Entry(address, collection, name, tuple(sorted(before)))])
+            self._save([*kept, Entry(address, collection, name, tuple(sorted(before)), asked)])
 
     def strike(self, address: str, collection: str, name: str = "") -> None:
         """It is gone from the server."""
@@ -63,10 +62,7 @@ class Ledger:
             return []
         try:
             lines: list[dict[str, Any]] = json.loads(self._file.read_text())
-            return [
-                Entry(str(e["address"]), str(e["collection"]), str(e["name"]), tuple(map(str, e.get("before", ()))))
-                for e in lines
-            ]
+            return [_entry(line) for line in lines]
         except (ValueError, KeyError, TypeError):
             return []  # a convenience: damaged notes must not stop a backup
 
@@ -80,3 +76,10 @@ class Ledger:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._file)
+
+
+def _entry(line: dict[str, Any]) -> Entry:
+    before = tuple(map(str, line.get("before", ())))
+    return Entry(
+        str(line["address"]), str(line["collection"]), str(line["name"]), before, float(line.get("asked", 0.0))
+    )

@@ -7,6 +7,7 @@ deleted is named exactly.
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from archon_dagster.stores.vectors.waiting import never, pause
 
 UPLOAD_PREFIX = "archon-restore-"
 TRIAL_MARK = "__archon_trial_"
+_TRIAL = re.compile(rf".+{TRIAL_MARK}[0-9a-f]{{8}}", re.DOTALL)
+_KEPT = 200  # bytes of a collection's name in its trial's: the server adds to a name where it makes files of it
 _RETRY_EVERY = 1.0  # seconds
 
 
@@ -28,12 +31,13 @@ def upload_name() -> str:
 
 def trial_name(collection: str) -> str:
     """A scratch collection's name."""
-    return f"{collection[:200]}{TRIAL_MARK}{secrets.token_hex(4)}"
+    kept = collection.encode()[:_KEPT].decode(errors="ignore")
+    return f"{kept}{TRIAL_MARK}{secrets.token_hex(4)}"
 
 
 def is_trial(collection: str) -> bool:
-    """Whether a collection is a trial load of ours, left by a run that was killed."""
-    return TRIAL_MARK in collection
+    """Whether a collection is a trial load of ours, left by a run that was killed: exactly a name that we make."""
+    return _TRIAL.fullmatch(collection) is not None
 
 
 def persist(action: Callable[[], None], what: str, deadline: float) -> str:

@@ -99,7 +99,7 @@ def trial(client: Client, candidate: Candidate, work: Work, cleanup: float) -> N
     :raises StoreError: this server cannot load this file, or what it loads is not intact.
     """
     try:
-        with _under_a_scratch_name(client, candidate, work, cleanup) as name:
+        with under_a_scratch_name(client, candidate, work, cleanup) as name:
             prove(client, name, candidate.count, work)
     except (Cancelled, StoreUnavailable):
         raise
@@ -117,14 +117,15 @@ def measure(client: Client, candidate: Candidate, work: Work, cleanup: float) ->
 
     :raises StoreError: this server cannot load this file, or what it loads is not intact.
     """
-    with _under_a_scratch_name(client, candidate, work, cleanup) as name:
+    with under_a_scratch_name(client, candidate, work, cleanup) as name:
         prove(client, name, candidate.count, work)
         part, _ = live.points_part(client, name, client.info(name)["config"], MEASURED_WHOLE, lambda _: work.check())
         return part
 
 
 @contextmanager
-def _under_a_scratch_name(client: Client, candidate: Candidate, work: Work, cleanup: float) -> Iterator[str]:
+def under_a_scratch_name(client: Client, candidate: Candidate, work: Work, cleanup: float) -> Iterator[str]:
+    """Load the snapshot into a collection of its own, which is gone afterwards."""
     name = leftovers.trial_name(candidate.collection)
     left = ""
     try:

@@ -19,21 +19,26 @@ from archon_dagster.stores.vectors.capture import Captured
 from archon_dagster.stores.vectors.client import Client, ServerSnapshot
 from archon_dagster.stores.vectors.download import Copied
 from archon_dagster.stores.vectors.loading import Candidate
+from archon_dagster.stores.vectors.portable.keeping import Keep
 
 LOADED = 4 << 30  # bytes of a snapshot that a server may be asked to hold a second time, for a moment
 
 
 @dataclass(frozen=True)
 class Points:
-    """The digest, and how it was come by."""
+    """The digest, and how it was come by.
+
+    :param kept: what the engine says of the portable file it was asked for; ``None`` where the engine did not read.
+    """
 
     part: Part
     told: str
+    kept: str | None = None
 
 
 def points(
     client: Client, captured: Captured, snapshot: ServerSnapshot, copied: Copied, work: Work, cleanup: float,
-    on_read: Callable[[int], None],
+    on_read: Callable[[int], None], keep: Keep | None = None,
 ) -> Points:  # fmt: skip
     """See the module."""
     name = snapshot.collection
@@ -43,9 +48,9 @@ def points(
         return _counted(client, captured, name, "the scratch directory is too small to unpack the snapshot")
     try:
         reading = engine.read(
-            copied.file, copied.contents, client.version, work.scratch, check=work.check, on_read=on_read
+            copied.file, copied.contents, client.version, work.scratch, check=work.check, on_read=on_read, keep=keep
         )
-        return Points(reading.points, "artifact")
+        return Points(reading.points, "artifact", reading.kept)
     except engine.NotVerifiableHere as error:
         if snapshot.size > LOADED:
             return _counted(client, captured, name, str(error))

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from archon_dagster.errors import Cancelled, DamagedBackup, StoreError, StoreUnavailable, VersionMismatch
+from archon_dagster.errors import Cancelled, DamagedBackup, StoreError, StoreUnavailable
 from archon_dagster.repository.manifest import Artifact
 from archon_dagster.stores.base import Progress, Source, Work
 from archon_dagster.stores.vectors import configuration, engine, leftovers, loading, state, verification
@@ -19,6 +19,10 @@ from archon_dagster.stores.vectors.client import Client
 from archon_dagster.stores.vectors.configuration import Configuration
 from archon_dagster.stores.vectors.fingerprint import schema
 from archon_dagster.stores.vectors.loading import Candidate
+from archon_dagster.stores.vectors.portable import layout as portable
+from archon_dagster.stores.vectors.portable.choosing import routed
+from archon_dagster.stores.vectors.portable.loading import PortableCandidate, replace
+from archon_dagster.stores.vectors.portable.restoring import prepare
 from archon_dagster.stores.vectors.snapshot import DamagedSnapshot
 
 
@@ -37,34 +41,30 @@ def restore(client: Client, source: Source, work: Work, options: Options) -> Non
     backup, artifacts = configuration.load(source)
     matching = client.version.loads(backup.server)
     leftovers.sweep(client, options.cleanup)
-    candidates = []
-    for number, (collection, artifact) in enumerate(artifacts.items()):
+    routes = _routes(client, source, work, backup, artifacts, options)
+    candidates: list[Candidate | PortableCandidate] = []
+    for number, (collection, artifact) in enumerate(routes.items()):
         work.report(Progress("vectors", f"check {collection}", number, len(artifacts), "collections"))
-        candidates.append(_prepare(client, source, work, backup, collection, artifact, options, matching, number))
+        if artifact.kind == portable.KIND:
+            candidates.append(prepare(client, source, work, collection, artifact, number, options.cleanup))
+        else:
+            candidates.append(_prepare(client, source, work, backup, collection, artifact, options, matching, number))
     _apply(client, backup, candidates, work, options)
 
 
 def preflight(client: Client, source: Source, work: Work, options: Options) -> None:
     """Raise where it is known before a byte is sent that these snapshots cannot go onto this server."""
     backup, artifacts = configuration.load(source)
-    _check_versions(client, backup, options)
+    routes = _routes(client, source, work, backup, artifacts, options)
     state.refuse_cluster(client)
-    _require_scratch(work, artifacts)
+    _require_scratch(work, routes)
 
 
-def _check_versions(client: Client, backup: Configuration, options: Options) -> None:
-    """The documented rule must be kept, unless a trial load is to decide."""
-    if client.version.loads(backup.server) or options.trial_load:
-        return
-    major, minor = backup.server.line
-    raise VersionMismatch(
-        f"the backup was made on Qdrant {backup.server}, this server is {client.version}: a snapshot loads on the "
-        "same or the next minor version only, and trying destroys the collection",
-        where=client.address,
-        tried="nothing was sent",
-        todo=f"run Qdrant {major}.{minor} or {major}.{minor + 1}, restore there, then upgrade one minor version at a "
-        "time; or let a trial load under a scratch name decide (trial_load)",
-    )
+def _routes(
+    client: Client, source: Source, work: Work, backup: Configuration, snapshots: dict[str, Artifact], options: Options
+) -> dict[str, Artifact]:
+    """What each collection is restored from: the documented rule must be kept, unless a trial load is to decide."""
+    return routed(client, source, backup.server, snapshots, asked=work.portable, trial=options.trial_load)
 
 
 def _require_scratch(work: Work, artifacts: dict[str, Artifact]) -> None:
@@ -130,23 +130,31 @@ def _try(client: Client, candidate: Candidate, work: Work, options: Options, *, 
             raise
 
 
-def _apply(client: Client, backup: Configuration, candidates: list[Candidate], work: Work, options: Options) -> None:
+def _apply(
+    client: Client, backup: Configuration, candidates: list[Candidate | PortableCandidate], work: Work, options: Options
+) -> None:
     work.check()
     there = state.examine(client)
     wanted = {candidate.collection for candidate in candidates}
     _clear(client, backup, there, wanted)
     for number, candidate in enumerate(candidates):
         work.report(Progress("vectors", f"restore {candidate.collection}", number, len(candidates), "collections"))
-        alive = there.alive.get(candidate.collection)
-        contents = candidate.contents
-        fresh = alive is not None and _core(alive.schema) != _core(schema(contents.config, contents.indexes))
         try:
-            loading.replace(client, candidate, work, options.cleanup, fresh=fresh)
+            if isinstance(candidate, PortableCandidate):
+                replace(client, candidate, work)
+            else:
+                _replace(client, candidate, there, work, options)
         except (StoreError, Cancelled) as error:
             raise _half_way(client, candidate.collection, error) from error
         candidate.file.unlink(missing_ok=True)
     _align_aliases(client, backup, wanted)
     work.report(Progress("vectors", "restored", len(candidates), len(candidates), "collections"))
+
+
+def _replace(client: Client, candidate: Candidate, there: state.State, work: Work, options: Options) -> None:
+    alive, contents = there.alive.get(candidate.collection), candidate.contents
+    fresh = alive is not None and _core(alive.schema) != _core(schema(contents.config, contents.indexes))
+    loading.replace(client, candidate, work, options.cleanup, fresh=fresh)
 
 
 def _clear(client: Client, backup: Configuration, there: state.State, wanted: set[str]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any
 from urllib.parse import quote, unquote, urlsplit
@@ -17,11 +17,10 @@ import httpx
 
 from archon_dagster.errors import ConfigurationError, StoreError, StoreUnavailable
 from archon_dagster.stores.vectors import waiting
-from archon_dagster.stores.vectors.waiting import Check
+from archon_dagster.stores.vectors.waiting import Check, Line, Pace, Stalled
 
 CONNECT, ANSWER, IDLE = 5.0, 30.0, 30.0  # seconds: to connect, for an ordinary answer, between two pieces of a stream
 RATE_LIMITED = 300.0  # seconds a request may be put off by a collection's rate limit
-PIECE = 1 << 20
 
 
 class Refused(StoreError):
@@ -47,14 +46,20 @@ class Transport:
     def __init__(self, url: str, api_key: str | None) -> None:
         self.address = address(url)
         parts = urlsplit(url)
-        self._client = httpx.Client(
+        self._auth = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+        self._headers = {"api-key": api_key} if api_key else {}
+        self._tls = ssl.create_default_context() if url.startswith("https:") else False
+        self._client = self._connections()
+
+    def _connections(self) -> httpx.Client:
+        return httpx.Client(
             base_url=self.address,  # without credentials: httpx logs addresses
-            auth=(unquote(parts.username), unquote(parts.password or "")) if parts.username else None,
-            headers={"api-key": api_key} if api_key else {},
+            auth=self._auth,
+            headers=self._headers,
             timeout=httpx.Timeout(ANSWER, connect=CONNECT),
             trust_env=False,  # a proxy for the web is not a way to a database
             limits=httpx.Limits(keepalive_expiry=2.0),  # the server closes idle connections after five
-            verify=ssl.create_default_context() if url.startswith("https:") else False,
+            verify=self._tls,
         )
 
     def __enter__(self) -> Transport:
@@ -88,6 +93,11 @@ class Transport:
         timeout = httpx.Timeout(patience, connect=CONNECT)
 
         def ask() -> httpx.Response:
+            if isinstance(body, bytes):  # JSON already
+                headers = {"content-type": "application/json"}
+                return self._client.request(
+                    method, target, content=body, headers=headers, params=params, timeout=timeout
+                )
             return self._client.request(method, target, json=body, params=params, timeout=timeout)
 
         def ask_again() -> httpx.Response:
@@ -98,32 +108,45 @@ class Transport:
                 return ask()
 
         until = time.monotonic() + RATE_LIMITED
-        with self._explained(method, target, patience):
-            answer = waiting.call(ask_again if reads else ask, check, grace=grace)
+
+        def answered() -> httpx.Response:
+            return waiting.call(ask_again if reads else ask, check, grace=lambda: grace, limit=2 * patience)
+
+        with self._explained(method, target, patience), self._slow(method, target):
+            answer = answered()
             while (again := _retry_after(answer)) is not None and time.monotonic() + again < until:
                 waiting.pause(again, check)
-                answer = waiting.call(ask_again if reads else ask, check, grace=grace)
+                answer = answered()
         return self._result(method, target, answer)
 
-    def download(self, target: str, offset: int, check: Check) -> Iterator[bytes]:
-        """A file from ``offset`` on; raises as :meth:`request`, and ends early where the server ends early."""
+    def download(self, target: str, offset: int, check: Check, pace: Pace) -> Generator[bytes, None, None]:
+        """A file from ``offset`` on; raises as :meth:`request`, and ends early where the server ends early.
+
+        Close the generator to stop: that cuts the connection.
+
+        :raises Stalled: it comes too slowly; unlike a broken connection that is nothing to try again for.
+        """
+        line = Line()
 
         def produce() -> Iterator[bytes]:
             headers = {"accept-encoding": "identity"} | ({"range": f"bytes={offset}-"} if offset else {})
             timeout = httpx.Timeout(IDLE, connect=CONNECT)
-            with self._client.stream("GET", target, headers=headers, timeout=timeout) as answer:
+            with (
+                self._connections() as client,
+                client.stream("GET", target, headers=headers, timeout=timeout, extensions=line.extensions) as answer,
+            ):
                 if answer.status_code >= 400:
                     answer.read()
                     self._result("GET", target, answer)
                 skip = offset if answer.status_code == 200 else 0  # a server that does not know ranges starts over
-                for piece in answer.iter_raw(PIECE):
+                for piece in answer.iter_raw():
                     dropped = min(skip, len(piece))
                     skip -= dropped
                     if piece[dropped:]:
                         yield piece[dropped:]
 
-        with self._explained("GET", target, IDLE):
-            yield from waiting.stream(produce, check)
+        with self._explained("GET", target, IDLE), line:
+            yield from waiting.stream(produce, check, pace)
 
     def upload(
         self,
@@ -137,25 +160,40 @@ class Transport:
         check: Check,
         grace: float,
     ) -> Any:
-        """Send a file as one part of a multipart body, streaming; returns as :meth:`request`."""
+        """Send a file as one part of a multipart body, streaming; returns as :meth:`request`.
+
+        :param grace: see :func:`waiting.call`; counts once the whole file is sent. Before that nothing has begun.
+        """
         timeout = httpx.Timeout(patience, connect=CONNECT, write=max(IDLE, 60.0))
-        parts = {field: (name, _Polled(file, check), "application/octet-stream")}
-        with self._explained("POST", target, patience):
-            answer = waiting.call(
-                lambda: self._client.post(target, files=parts, params=params, timeout=timeout),  # type: ignore[arg-type]
-                check,
-                grace=grace,
-            )
+        line = Line()
+        body = _Body(file, check, Pace(patience), line)
+        parts = {field: (name, body, "application/octet-stream")}
+
+        def send() -> httpx.Response:
+            with self._connections() as client:
+                return client.post(target, files=parts, params=params, timeout=timeout, extensions=line.extensions)  # type: ignore[arg-type]
+
+        with self._explained("POST", target, patience), self._slow("POST", target), line:
+            answer = waiting.call(send, body.check, grace=lambda: grace if body.sent else 0.0)
         return self._result("POST", target, answer)
 
     @contextmanager
     def _explained(self, method: str, target: str, patience: float) -> Iterator[None]:
         try:
             yield
+        except httpx.ConnectTimeout as error:
+            raise self._silent(f"no connection within {CONNECT:.0f} s", method, target) from error
         except httpx.TimeoutException as error:
-            raise self._silent(f"no answer within {patience:.0f} s", method, target) from error
+            raise self._silent(f"no answer within {patience:g} s", method, target) from error
         except httpx.TransportError as error:
             raise self._silent(f"no connection: {error or type(error).__name__}", method, target) from error
+
+    @contextmanager
+    def _slow(self, method: str, target: str) -> Iterator[None]:
+        try:
+            yield
+        except Stalled as error:
+            raise self._silent(f"it is too slow: {error}", method, target) from error
 
     def _silent(self, why: str, method: str, target: str) -> StoreUnavailable:
         return StoreUnavailable(
@@ -182,15 +220,34 @@ class Transport:
         )
 
 
-class _Polled:
-    """A file whose reading stops when the run is cancelled."""
+class _Body:
+    """A file that is being sent: its reading stops when the run is cancelled, and it must move.
 
-    def __init__(self, file: IO[bytes], check: Check) -> None:
-        self._file, self._check = file, check
+    ``sent`` is true when all of it has been handed to the connection.
+    """
+
+    def __init__(self, file: IO[bytes], check: Check, pace: Pace, line: Line) -> None:
+        self._file, self._check, self._pace, self._line = file, check, pace, line
+        self.sent, self._looked = False, time.monotonic()
 
     def read(self, size: int = -1) -> bytes:
+        try:
+            self._check()
+            piece = self._file.read(size)
+        except BaseException:
+            self._line.cut()
+            raise
+        self._pace.moved(len(piece))
+        self.sent = not piece
+        return piece
+
+    def check(self) -> None:
+        """:raises Stalled: the server takes it too slowly."""
         self._check()
-        return self._file.read(size)
+        now = time.monotonic()
+        passed, self._looked = now - self._looked, now
+        if not self.sent:
+            self._pace.waited(passed)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
@@ -223,6 +280,8 @@ def _advice(status: int, said: str) -> str | None:
         return "set QDRANT_API_KEY to the server's key"
     if status == 403:
         return "QDRANT_API_KEY needs manage access: a read-only or collection key cannot create snapshots"
+    if "File name too long" in said:
+        return "the collection's name is too long for the server to make files of it: give the collection a shorter one"
     if "No space left" in said:
         return "free disk space on the server's volume; reads still work, writes and deletes do not"
     return None

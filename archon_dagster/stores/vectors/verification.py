@@ -11,6 +11,8 @@ from archon_dagster.repository.manifest import Artifact, Fingerprint
 from archon_dagster.stores.base import Source, Verdict, Work
 from archon_dagster.stores.vectors import configuration, engine, fingerprint
 from archon_dagster.stores.vectors.configuration import NAME
+from archon_dagster.stores.vectors.portable import verifying
+from archon_dagster.stores.vectors.portable.choosing import portable_artifacts
 from archon_dagster.stores.vectors.snapshot import PIECE, Contents, DamagedSnapshot, SnapshotScanner
 from archon_dagster.stores.vectors.version import Version
 
@@ -24,6 +26,8 @@ def verify(source: Source, work: Work) -> Iterator[Verdict]:
         return
     for collection, artifact in artifacts.items():
         yield _snapshot(source, work, collection, artifact, found.server)
+    for artifact in portable_artifacts(source).values():
+        yield verifying.verify(source, artifact, work)
     yield Verdict(NAME, "verified", f"{len(artifacts)} collections, {len(found.aliases)} aliases")
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from archon_dagster.errors import Cancelled, DamagedBackup, RepositoryError
+from archon_dagster.errors import Cancelled, ConfigurationError, DamagedBackup
 from archon_dagster.repository import manifest_file
+from archon_dagster.repository.extract import LARGEST_MANIFEST
 from archon_dagster.repository.manifest import Manifest
 from archon_dagster.repository.repository import Repository
 from archon_dagster.stores.base import Work
@@ -85,8 +86,25 @@ def test_an_export_into_a_directory_in_use_is_refused(
 ) -> None:
     (tmp_path / "out").mkdir()
     repository.export(manifest, tmp_path / "out")
-    with pytest.raises(RepositoryError, match="not empty"):
+    with pytest.raises(ConfigurationError, match="not empty"):
         repository.export(manifest, tmp_path / "out")
+
+
+def test_no_two_artifacts_share_a_file(repository: Repository, root: Path, tmp_path: Path) -> None:
+    contents = {"qdrant/a": b"one", "qdrant/a.snapshot": b"two", "manifest": b"three"}
+    with repository.begin("manual") as pending:
+        for name, content in contents.items():
+            kind = "collection-snapshot" if name.startswith("qdrant") else "file"
+            with pending.artifact("vectors", name, kind, media_type="application/json", cut="whole") as a:
+                a.write(content)
+        manifest = pending.seal(window=window(), versions={})
+    repository.export(manifest, tmp_path / "plain")
+    assert extract(root, manifest.id, str(tmp_path / "glass")).returncode == 0
+    for folder in (tmp_path / "plain", tmp_path / "glass"):
+        assert (folder / "qdrant" / "a.snapshot").read_bytes() == b"one"
+        assert (folder / "qdrant" / "a.snapshot.snapshot").read_bytes() == b"two"
+        assert (folder / "manifest.json_").read_bytes() == b"three"
+        assert json.loads((folder / "manifest.json").read_text())["id"] == manifest.id
 
 
 def test_a_damaged_backup_exports_nothing(
@@ -160,6 +178,14 @@ def test_the_script_finds_a_damaged_manifest(manifest: Manifest, root: Path, tmp
     path.write_bytes(content)
     assert extract(root, "list").returncode == 1
     assert extract(root, manifest.id, str(tmp_path / "out")).returncode == 1
+
+
+def test_the_script_refuses_a_manifest_larger_than_any(manifest: Manifest, root: Path, tmp_path: Path) -> None:
+    assert LARGEST_MANIFEST == manifest_file.LARGEST
+    with (root / "backups" / f"{manifest.id}.json").open("r+b") as file:
+        file.truncate(100_000_000)
+    result = extract(root, manifest.id, str(tmp_path / "out"))
+    assert (result.returncode, "larger than any manifest" in result.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("arguments", [["latest", "out"], ["20000101T000000Z-0000", "out"], ["20000101T000000Z-0000"]])

@@ -1,4 +1,7 @@
-"""The filesystem backend: whole or absent, durable, and clear about what refused to work."""
+"""The filesystem backend: whole or absent, durable, and clear about what refused to work.
+
+What it shares with every other backend is tested in ``integration/s3/test_backends.py``.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,13 @@ import errno
 import os
 import subprocess
 import sys
-import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from archon_dagster.errors import ConfigurationError, RepositoryError
-from archon_dagster.repository.backends.base import ObjectChanged, ObjectExists, ObjectNotFound
+from archon_dagster.repository.backends.base import ObjectExists
 from archon_dagster.repository.backends.filesystem import FilesystemBackend
 from archon_dagster.repository.backends.opening import open_backend
 
@@ -32,34 +34,6 @@ def failing(root: Path, step: str, number: int) -> FilesystemBackend:
     return FilesystemBackend(root, on_step=on_step)
 
 
-def test_what_is_put_can_be_got(backend: FilesystemBackend) -> None:
-    backend.put("chunks/ab/cd", b"content")
-    assert backend.get("chunks/ab/cd").data == b"content"
-    assert backend.read_start("chunks/ab/cd", 3) == b"con"
-    with backend.open_read("chunks/ab/cd") as stream:
-        assert stream.read() == b"content"
-
-
-def test_what_is_not_there_is_not_found(backend: FilesystemBackend) -> None:
-    with pytest.raises(ObjectNotFound, match="chunks/ab/cd"):
-        backend.get("chunks/ab/cd")
-    assert backend.exists("chunks/ab/cd") is None
-    backend.delete("chunks/ab/cd")
-
-
-@pytest.mark.parametrize("key", ["../x", "/etc/passwd", "a//b", "", "a/../b", ".hidden", "a/.b", "a b", "a\0b", "a\\b"])
-def test_a_key_cannot_leave_the_repository(backend: FilesystemBackend, key: str) -> None:
-    with pytest.raises(RepositoryError, match="not a key"):
-        backend.put(key, b"")
-
-
-def test_create_only_never_replaces(backend: FilesystemBackend) -> None:
-    backend.put("a/b", b"first", if_absent=True)
-    with pytest.raises(ObjectExists):
-        backend.put("a/b", b"second", if_absent=True)
-    assert backend.get("a/b").data == b"first"
-
-
 def test_create_only_holds_where_hard_links_are_missing(tmp_path: Path) -> None:
     (tmp_path / "r").mkdir()
     backend = failing(tmp_path / "r", "no step", 0)
@@ -75,56 +49,6 @@ def test_create_only_holds_where_hard_links_are_missing(tmp_path: Path) -> None:
             backend.put("a/b", b"second", if_absent=True)
     assert os.link is real
     assert backend.get("a/b").data == b"first"
-
-
-def test_of_many_creators_one_wins(backend: FilesystemBackend) -> None:
-    won: list[int] = []
-
-    def create(number: int) -> None:
-        try:
-            backend.put("locks/x", str(number).encode(), if_absent=True)
-        except ObjectExists:
-            return
-        won.append(number)
-
-    threads = [threading.Thread(target=create, args=(number,)) for number in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [backend.get("locks/x").data] == [str(number).encode() for number in won]
-
-
-def test_of_many_swappers_none_is_lost(backend: FilesystemBackend) -> None:
-    backend.put("locks/counter", b"0")
-
-    def count() -> None:
-        for _ in range(20):
-            while True:
-                seen = backend.get("locks/counter")
-                try:
-                    backend.replace("locks/counter", str(int(seen.data) + 1).encode(), if_match=seen.info.etag)
-                    break
-                except ObjectChanged:
-                    continue
-
-    threads = [threading.Thread(target=count) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert backend.get("locks/counter").data == b"80"
-
-
-def test_a_swap_of_something_else_is_refused(backend: FilesystemBackend) -> None:
-    etag = backend.put("locks/x", b"mine")
-    backend.put("locks/x", b"theirs")
-    with pytest.raises(ObjectChanged):
-        backend.replace("locks/x", b"mine again", if_match=etag)
-    with pytest.raises(ObjectChanged):
-        backend.touch("locks/x", if_match=etag)
-    with pytest.raises(ObjectChanged):
-        backend.replace("locks/nothing", b"", if_match=etag)
 
 
 def test_touch_moves_the_time_of_change_only(backend: FilesystemBackend) -> None:
@@ -250,12 +174,6 @@ def test_something_that_is_no_file_in_an_object_s_place_does_not_hang(backend: F
     os.mkfifo(backend.root / "pipe")
     with pytest.raises(RepositoryError, match="not a file"):
         backend.get("pipe")
-
-
-def test_an_object_larger_than_allowed_is_not_read(backend: FilesystemBackend) -> None:
-    backend.put("x", b"12345")
-    with pytest.raises(RepositoryError, match="at most 4"):
-        backend.get("x", limit=4)
 
 
 def test_addresses_of_other_kinds_are_refused() -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from archon_dagster.errors import Cancelled, LockLost, RepositoryBusy
 from archon_dagster.repository.backends.filesystem import FilesystemBackend
-from archon_dagster.repository.lock import LOCK_KEY, current_holder, lock
+from archon_dagster.repository.holder import LOCK_KEY, current_holder
+from archon_dagster.repository.lock import lock
 
 FOREVER_AGO = (1_000_000, 1_000_000)
 
@@ -199,3 +202,101 @@ def test_processes_that_race_for_the_lock_never_hold_it_together(backend: Filesy
     assert [racer.wait(120) for racer in racers] == [0, 0]
     fences = [int(line) for line in (backend.root / "fences").read_text().split()]
     assert fences == list(range(fences[0], fences[0] + 8))
+
+
+# what somebody is told who finds it taken
+
+
+def refused(backend: FilesystemBackend) -> str:
+    with pytest.raises(RepositoryBusy) as caught, lock(backend, "me"):
+        pytest.fail("two holders")
+    return str(caught.value)
+
+
+def test_the_refusal_says_who_since_when_how_long_at_most_and_what_to_do(backend: FilesystemBackend) -> None:
+    with lock(backend, "nightly backup"):
+        since = datetime.now(UTC) - timedelta(minutes=5, seconds=7)
+        pretend(backend, host="backup-host", pid=4711, since=since.isoformat())
+        said = refused(backend)
+    assert f"'nightly backup' by process 4711 on backup-host since {since:%Y-%m-%d %H:%M:%S} UTC (0:05:0" in said
+    assert f"({backend.root / LOCK_KEY})" in said
+    seconds = int(re.search(r"runs out by itself in (\d+) s", said)[1])  # type: ignore[index]
+    assert 50 <= seconds <= 60
+    assert "what to do: wait until it is done" in said
+
+
+def test_the_rest_of_the_lease_counts_from_the_last_heartbeat(backend: FilesystemBackend) -> None:
+    with lock(backend, "work"):
+        pretend(backend, host="another host", pid=1)
+        seen = time.time() - 40
+        os.utime(backend.root / LOCK_KEY, (seen, seen))
+        holder = current_holder(backend)
+        assert holder is not None
+        assert 18 <= holder.left <= 20
+        assert holder.expires == datetime.fromtimestamp(seen, UTC) + timedelta(seconds=60)
+
+
+def test_a_clock_that_was_set_back_is_told_and_how_to_free_the_lock(backend: FilesystemBackend) -> None:
+    with lock(backend, "work"):
+        pretend(backend, host="another host", pid=1)
+        ahead = time.time() + 86_400
+        os.utime(backend.root / LOCK_KEY, (ahead, ahead))
+        said = refused(backend)
+    assert "lies in the future" in said
+    assert f"remove {backend.root / LOCK_KEY}" in said
+
+
+GARBAGE = [b"", b"{", b"\0" * 100, b'{"holder": "x"}', b"[" * 10_000]
+
+
+@pytest.mark.parametrize("content", GARBAGE)
+def test_a_garbage_record_is_named_with_the_way_out(backend: FilesystemBackend, content: bytes) -> None:
+    with lock(backend, "work"):
+        pass
+    (backend.root / LOCK_KEY).write_bytes(content)
+    said = refused(backend)
+    assert "record of the platform lock cannot be read" in said
+    assert str(backend.root / LOCK_KEY) in said
+    assert re.search(r"taken over in (60|5\d) s", said)
+    assert "on every host that nothing works on the platform, then remove the file" in said
+    assert current_holder(backend) is None
+    (backend.root / LOCK_KEY).unlink()  # as it was told
+    with lock(backend, "afterwards"):
+        pass
+
+
+@pytest.mark.parametrize("change", [{"lease": -1}, {"lease": 1e12}, {"since": "2026-11-24T03:00:00"}, {"fence": "x"}])
+def test_a_record_with_impossible_values_is_garbage(backend: FilesystemBackend, change: dict[str, object]) -> None:
+    with lock(backend, "work"):
+        pretend(backend, **change)
+        assert "cannot be read" in refused(backend)
+
+
+@pytest.mark.parametrize("content", GARBAGE)
+def test_a_garbage_record_is_taken_over_by_itself_once_it_is_old(backend: FilesystemBackend, content: bytes) -> None:
+    with lock(backend, "work") as lease:
+        before = lease.fence
+    (backend.root / LOCK_KEY).write_bytes(content)
+    os.utime(backend.root / LOCK_KEY, FOREVER_AGO)
+    with lock(backend, "next") as lease:
+        assert lease.fence >= before
+
+
+@pytest.mark.parametrize(("what", "words"), [("pipe", "is not a file"), ("huge", "is 1073741824 bytes")])
+def test_something_else_in_the_record_s_place_is_named_with_the_way_out(
+    backend: FilesystemBackend, what: str, words: str
+) -> None:
+    (backend.root / "locks").mkdir()
+    if what == "pipe":
+        os.mkfifo(backend.root / LOCK_KEY)
+    else:
+        (backend.root / LOCK_KEY).touch()
+        os.truncate(backend.root / LOCK_KEY, 1 << 30)
+    said = refused(backend)
+    assert words in said
+    assert str(backend.root / LOCK_KEY) in said
+    assert "then remove what is there" in said
+    assert current_holder(backend) is None
+    (backend.root / LOCK_KEY).unlink()  # as it was told
+    with lock(backend, "afterwards"):
+        pass

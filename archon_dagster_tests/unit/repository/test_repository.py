@@ -20,7 +20,7 @@ from archon_dagster.errors import (
     RepositoryError,
 )
 from archon_dagster.repository.backends.filesystem import FilesystemBackend
-from archon_dagster.repository.lock import LOCK_KEY
+from archon_dagster.repository.holder import LOCK_KEY
 from archon_dagster.repository.manifest import Fingerprint, Part
 from archon_dagster.repository.repository import Repository
 from archon_dagster.repository.verification import CheckRecord
@@ -398,12 +398,64 @@ def test_a_check_that_passes_later_makes_a_backup_eligible_again(repository: Rep
     assert [check.passed for check in repository.checks(only.id)] == [False, True]
 
 
-def test_an_unreadable_check_counts_as_failed(repository: Repository, root: Path) -> None:
+def test_a_backup_with_an_unreadable_record_is_not_latest_and_the_record_is_named(
+    repository: Repository, root: Path
+) -> None:
     only = back_up(repository, {"a": b"x"})
     failed(repository, only.id, passed=True)
     next((root / "verifications" / only.id).iterdir()).write_text("garbage")
-    with pytest.raises(BackupNotFound, match="failed check counts"):
+    with pytest.raises(BackupNotFound, match=rf"its record verifications/{only.id}/.*-counts\.json cannot be read"):
         repository.resolve("latest")
+
+
+def test_an_older_backup_in_place_of_a_newer_one_is_no_surprise(
+    repository: Repository, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    good, unreadable, bad, broken = (back_up(repository, {"a": b"x"}, clock=clock) for _ in range(4))
+    back_up(repository, {"a": b"x"}, clock=clock, kind="safety")
+    failed(repository, unreadable.id, passed=True)
+    (record,) = (root / "verifications" / unreadable.id).iterdir()
+    record.write_text("garbage")
+    failed(repository, bad.id)
+    (root / "backups" / f"{broken.id}.json").write_text("garbage")
+    assert repository.resolve("latest") == good
+    (said,) = [line.getMessage() for line in caplog.records]
+    assert said.startswith(f"latest is {good.id}")
+    assert f"{unreadable.id}: its record verifications/{unreadable.id}/{record.name} cannot be read" in said
+    assert f"{bad.id}: failed check counts" in said
+    assert f"{broken.id}: damaged" in said
+    assert "safety" not in said
+
+
+def test_latest_says_nothing_where_nothing_is_wrong(repository: Repository, caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    back_up(repository, {"a": b"x"}, clock=clock)
+    back_up(repository, {"a": b"x"}, clock=clock, kind="safety")
+    repository.resolve("latest")
+    assert caplog.records == []
+
+
+def test_a_date_that_means_a_backup_not_to_rely_on_says_so(
+    repository: Repository, caplog: pytest.LogCaptureFixture
+) -> None:
+    day = back_up(repository, {"a": b"x"}, kind="safety")
+    failed(repository, day.id)
+    assert repository.resolve("20261124") == day
+    (said,) = [line.getMessage() for line in caplog.records]
+    assert said.startswith(f"20261124 means {day.id}, and it is a safety backup")
+    assert said.endswith("failed check counts")
+
+
+@pytest.mark.parametrize("selector", ["20261124", "{id}"])
+def test_a_lost_manifest_is_named_to_whoever_asks_for_the_backup(
+    repository: Repository, root: Path, selector: str
+) -> None:
+    lost = back_up(repository, {"a": b"x"})
+    failed(repository, lost.id, passed=True)
+    (root / "backups" / f"{lost.id}.json").unlink()
+    with pytest.raises(BackupNotFound, match=rf"{lost.id} is missing: its manifest backups/{lost.id}\.json"):
+        repository.resolve(selector.format(id=lost.id))
 
 
 def test_two_results_of_the_same_instant_are_both_kept(repository: Repository) -> None:
@@ -424,7 +476,7 @@ def test_a_damaged_manifest_is_shown_and_never_restored(repository: Repository, 
     path = root / "backups" / f"{bad.id}.json"
     content = bytearray(path.read_bytes())
     content[200] ^= 1
-    path.write_bytes({"flip": bytes(content), "truncate": content[:300], "empty": b"", "garbage": b"{}"}[damage])
+    path.write_bytes({"flip": bytes(content), "truncate": bytes(content[:300]), "empty": b"", "garbage": b"{}"}[damage])
     assert [(entry.id, entry.state) for entry in repository.backups()] == [(bad.id, "damaged"), (good.id, "complete")]
     with pytest.raises(DamagedBackup, match=bad.id):
         repository.resolve(bad.id)

@@ -1,0 +1,155 @@
+"""Dumps of real Memgraph servers, loaded into the sandbox's graph: in batches, and through the ordinary restore."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import neo4j
+import pytest
+
+from archon_dagster.context import OperationContext, open_context
+from archon_dagster.errors import StoreError
+from archon_dagster.repository.manifest import Fingerprint
+from archon_dagster.restore.imports.importing import ImportRequest, import_backup, with_lines
+from archon_dagster.restore.restore import RestoreRequest, RestoreResult, restore_backup
+from archon_dagster.sandbox.lifecycle import Sandbox
+from archon_dagster.stores.base import Work
+from archon_dagster.stores.graph.dump.fitting import fitting
+from archon_dagster.stores.graph.dump.importing import import_dump
+from archon_dagster.stores.graph.store import GraphStore, open_graph
+from archon_dagster_tests.artifacts import MemorySink
+from archon_dagster_tests.integration.conftest import clean
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
+
+DATA = Path(__file__).parents[1] / "data" / "memgraph"
+EVERY_TYPE = DATA / "v3.2.1" / "every-type.dump.cypher"
+ARCHON = Path(__file__).parents[3] / "shared" / "data" / "memgraph" / "v3.2.1" / "archon.dump.cypher"
+DUMPS = {path.read_bytes(): path for path in [*sorted(DATA.glob("upstream-dumps/*.cypher")), EVERY_TYPE]}
+needs_archon = pytest.mark.skipif(not ARCHON.exists(), reason="needs the recorded data beside the checkout")
+
+
+@pytest.fixture
+def context(sandbox: Sandbox) -> Iterator[OperationContext]:
+    clean(sandbox)
+    yield open_context(sandbox.settings)
+    clean(sandbox)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    return Work(scratch=tmp_path)
+
+
+def data_only(fingerprint: Fingerprint | None) -> Fingerprint:
+    """Nodes and relationships; what the sandbox's server has no index or constraint for is another test's subject."""
+    assert fingerprint is not None
+    return Fingerprint(parts={name: part for name, part in fingerprint.parts.items() if name != "schema"})
+
+
+def for_this_server(path: Path, folder: Path) -> Path:
+    """The dump with existence constraints in comments: this server makes text of numbers in such a property."""
+    target = folder / path.name
+    target.write_text(re.sub(r"^(?=CREATE CONSTRAINT .*EXISTS)", "// ", path.read_text(), flags=re.MULTILINE))
+    return target
+
+
+@pytest.mark.parametrize("path", DUMPS.values(), ids=lambda path: path.stem)
+def test_every_recorded_dump_loads_into_a_real_graph(
+    context: OperationContext, work: Work, tmp_path: Path, path: Path
+) -> None:
+    sink = MemorySink()
+    with fitting(context.settings, work) as refuses:
+        report = import_dump(for_this_server(path, tmp_path), sink, work, skip=True, refuses=refuses)
+    store = open_graph(context.settings)
+    store.restore(sink.source(), work)
+    promised, found = data_only(sink.artifacts[0].fingerprint), data_only(store.fingerprint(work))
+    assert promised.differences(found) == []
+    assert (store.report.nodes, store.report.relationships) == (report.nodes, report.relationships)
+    total = path.read_text().count("CREATE (:__mg_vertex__") + path.read_text().count("]->(v);")
+    assert report.nodes + report.relationships + report.left_out == total
+
+
+def test_what_this_server_cannot_keep_is_refused_as_a_whole_unless_it_is_to_be_left_out(
+    context: OperationContext, work: Work
+) -> None:
+    sink = MemorySink()
+    import_dump(EVERY_TYPE, sink, work)
+    with pytest.raises(StoreError, match="cannot keep the "):
+        open_graph(context.settings).restore(sink.source(), work)
+    with fitting(context.settings, work) as refuses:
+        report = import_dump(EVERY_TYPE, MemorySink(), work, skip=True, refuses=refuses)
+    lines = EVERY_TYPE.read_text().split("\n")
+    assert [lines[problem.line - 1][:40] for problem in report.problems] == [p.excerpt[:40] for p in report.problems]
+    assert all("cannot keep" in problem.reason or "is not there" in problem.reason for problem in report.problems)
+    assert report.left_out == len(report.problems) > 5
+
+
+@needs_archon
+def test_an_archon_dump_goes_through_the_ordinary_restore_and_can_be_undone(context: OperationContext) -> None:
+    before = graph_of(context)
+    imported = import_backup(context, ImportRequest(ARCHON))
+    assert imported.dump is not None
+    assert (imported.dump.nodes, imported.dump.relationships) == (2024, 5223)
+    result = restored(context, imported.manifest.id)
+    assert result.safety is not None and result.undo
+    assert data_only(result.before["graph"]).differences(data_only(result.after["graph"])) == []
+    line = next(n for n, text in enumerate(ARCHON.read_text().splitlines(), 1) if ":`File`(`entity_id`)" in text)
+    assert any(said.startswith(f"line {line}: ") for said in with_lines(result.warnings, imported.dump))
+    restored(context, result.safety.id)
+    assert before.differences(graph_of(context)) == []
+
+
+def graph_of(context: OperationContext) -> Fingerprint:
+    with context.work() as work:
+        return context.stores["graph"].fingerprint(work)
+
+
+def restored(context: OperationContext, backup_id: str) -> RestoreResult:
+    return restore_backup(context, RestoreRequest(backup_id, "RESTORE", only=("graph",)))
+
+
+@needs_archon
+def test_loading_is_much_faster_than_replaying_statement_by_statement(
+    sandbox: Sandbox, context: OperationContext, work: Work
+) -> None:
+    """The whole way, reading and checking the dump included, against sending its statements one by one."""
+    store = open_graph(context.settings)
+    lines = ARCHON.read_text().splitlines()
+    nodes = [line for line in lines if line.startswith("CREATE (:")][:300]
+    relationships = [line for line in lines if line.startswith("MATCH (u:__mg_vertex__)")]
+    inside = [line for line in relationships if all(int(n) < 300 for n in re.findall(r"__mg_id__ = (\d+)", line))]
+    ratios = []
+    for _ in range(3):
+        clean(sandbox)
+        replayed = replay_rate(context, nodes, inside[:300])
+        clean(sandbox)
+        ratios.append(load_rate(store, work) / replayed)
+    assert statistics.median(ratios) >= 5, ratios
+
+
+def load_rate(store: GraphStore, work: Work) -> float:
+    sink = MemorySink()
+    began = time.monotonic()
+    report = import_dump(ARCHON, sink, work)
+    store.restore(sink.source(), work)
+    return (report.nodes + report.relationships) / (time.monotonic() - began)
+
+
+def replay_rate(context: OperationContext, nodes: list[str], relationships: list[str]) -> float:
+    """Objects a second when each statement is sent by itself, as mgconsole does, with the dump's own index."""
+    settings = context.settings
+    login = (settings.memgraph_user, settings.memgraph_password.get_secret_value())
+    with (
+        neo4j.GraphDatabase.driver(settings.memgraph_uri, auth=login if any(login) else None) as driver,
+        driver.session(database=settings.memgraph_database) as session,
+    ):
+        session.run("CREATE INDEX replayed IF NOT EXISTS FOR (n:__mg_vertex__) ON (n.__mg_id__)").consume()
+        began = time.monotonic()
+        for line in (*nodes, *relationships):
+            session.run(line.rstrip(";")).consume()
+        return (len(nodes) + len(relationships)) / (time.monotonic() - began)
