@@ -1,8 +1,8 @@
 """How a stream becomes pieces, so that the next backup of nearly the same bytes has nearly the same pieces.
 
 Each cutter takes bytes as they come and hands out pieces as they are complete; whatever the sizes it was fed with,
-the pieces are the same. Concatenated they are the input, always: a stream that is not what it should be (a "tar" that
-is none) is cut worse, never refused.
+the pieces are the same (but for ``written``, where they are the point). Concatenated they are the input, always: a
+stream that is not what it should be (a "tar" that is none) is cut worse, never refused.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ def cutter(cut: Cut, sizes: Chunker) -> Cutter:
         return ContentCutter(sizes)
     if cut == "lines":
         return LineCutter(sizes)
+    if cut == "written":
+        return WrittenCutter(sizes.maximum)
     return FixedCutter(sizes.maximum)
 
 
@@ -82,6 +84,20 @@ class FixedCutter:
     def finish(self) -> Iterator[Piece]:
         if self._gathered.size:
             yield self._gathered.take()
+
+
+class WrittenCutter:
+    """One piece for every write, for a writer that knows where its file can be cut; larger ones are cut up."""
+
+    def __init__(self, largest: int):
+        self._largest = largest
+
+    def feed(self, data: bytes) -> Iterator[Piece]:
+        for start in range(0, len(data), self._largest):
+            yield data[start : start + self._largest]
+
+    def finish(self) -> Iterator[Piece]:
+        yield from ()
 
 
 class ContentCutter:

@@ -28,12 +28,13 @@ from archon_dagster.repository.manifest import Artifact, Fingerprint
 StoreName = Literal["vectors", "graph", "relational", "configuration"]
 STORES: tuple[StoreName, ...] = ("vectors", "graph", "relational", "configuration")
 
-Cut = Literal["tar", "content", "lines", "whole"]
+Cut = Literal["tar", "content", "lines", "written", "whole"]
 """How an artifact is cut into chunks.
 
 ``tar``      a tar whose members do not shift inside (Qdrant snapshots): fixed pieces from the start of each member
 ``content``  content-defined, for streams whose bytes shift (``pg_dump``)
 ``lines``    at line ends chosen by the line's own hash, for newline-separated records (graph export)
+``written``  where the store's own writes end, for files whose boundaries it knows (Parquet row groups)
 ``whole``    small files, one chunk where possible
 """
 

@@ -22,14 +22,13 @@ from archon_dagster.stores.vectors.fingerprint import PointDigest, dense_vectors
 from archon_dagster.stores.vectors.loading import Candidate
 from archon_dagster.stores.vectors.portable.keeping import Keep
 from archon_dagster.stores.vectors.portable.layout import KIND, MEDIA_TYPE, About, artifact_name
-from archon_dagster.stores.vectors.portable.writing import PortableWriter
+from archon_dagster.stores.vectors.portable.writing import PortableWriter, row_groups
 from archon_dagster.stores.vectors.reading import Points
 
 PAGE = 8 << 20  # bytes of JSON a page should have
 FIRST_PAGE = 16  # points: only the points themselves say how large they are
 LARGEST_PAGE = 2000
 LOADED = 4 << 30  # bytes of a snapshot that a server may be asked to hold a second time, for a moment
-_PIECE = 1 << 20
 
 
 class NoCopy(Exception):
@@ -75,12 +74,12 @@ def store(
 def _artifact(sink: Sink, work: Work, keep: Keep, part: Part, source: str, name: str) -> None:
     about = keep.about
     with (
-        sink.artifact("vectors", artifact_name(name), KIND, media_type=MEDIA_TYPE, cut="content") as writer,
+        sink.artifact("vectors", artifact_name(name), KIND, media_type=MEDIA_TYPE, cut="written") as writer,
         keep.file.open("rb") as file,
     ):
-        while piece := file.read(_PIECE):
+        for size in row_groups(keep.file):
             work.check()
-            writer.write(piece)
+            writer.write(file.read(size))
         writer.counts = {about.collection: part.count}
         schema = fingerprint.schema_part(about.config, about.indexes)
         writer.fingerprint = Fingerprint(

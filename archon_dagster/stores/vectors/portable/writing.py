@@ -9,7 +9,9 @@ Every page has a checksum.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -19,6 +21,7 @@ from archon_dagster.stores.vectors.portable.encoding import Batch, compact
 from archon_dagster.stores.vectors.portable.layout import METADATA, About, schema
 
 SMALL_GROUP, LARGE_GROUP = 256 << 10, 4 << 20  # bytes of an average row group in small and in very large files
+_TRAILER = 8  # bytes after the footer: its length and a magic number
 _GROUPS = 4096  # row groups of a file before they are made larger: every one of them has an entry in the footer
 
 
@@ -92,3 +95,17 @@ class PortableWriter:
             self.close()
         else:
             self.abandon()
+
+
+def row_groups(file: Path) -> Iterator[int]:
+    """The sizes in bytes of a Parquet file's parts, in their order: the first four bytes, every row group, the footer.
+
+    A part is one chunk of the repository, so that points that changed cost the groups they are in and no others.
+    """
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_metadata(file)
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    starts = [min(group.column(column).data_page_offset for column in range(group.num_columns)) for group in groups]
+    ends = [*starts, file.stat().st_size - metadata.serialized_size - _TRAILER, file.stat().st_size]
+    yield from (end - start for start, end in pairwise([0, *ends]) if end > start)
