@@ -156,7 +156,8 @@ def _backups(settings: Settings) -> Backups:
     except RepositoryError:
         last = None
     entries = repository.backups(checks=True)
-    newest = next((one for one in entries if one.summary is None or one.summary.kind != "safety"), None)
+    ours = (one for one in entries if one.summary is None or one.summary.kind in ("scheduled", "manual"))
+    newest = next(ours, None)
     if newest is None or newest.state == "running":
         return Backups(last, None, "", at_work)
     trouble = ""

@@ -15,7 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field
 FORMAT_VERSION = 1
 
 Hex256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-BackupKind = Literal["scheduled", "manual", "safety"]
+BackupKind = Literal["scheduled", "manual", "safety", "imported"]
+"""Why a backup exists: by a schedule, on request, before a restore, or made by another tool and read in.
+
+The last two say nothing about the platform as it should be, so ``latest`` never means one of them.
+"""
 
 
 class _Model(BaseModel):

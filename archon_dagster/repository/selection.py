@@ -21,6 +21,10 @@ from archon_dagster.repository.verification import CheckRecord
 _log = logging.getLogger(__name__)
 
 
+_ASIDE = {"safety": "a safety backup, taken before a restore", "imported": "an import of another tool's backup"}
+"""Kinds that ``latest`` never means."""
+
+
 class Selection:
     """Resolves selectors against a catalogue.
 
@@ -71,8 +75,8 @@ class Selection:
         """Why an entry cannot be ``latest`` (empty: it can), and whether that may be a surprise."""
         if entry.state != "complete" or entry.summary is None:
             return f"{entry.state}, {entry.detail}", entry.state in ("damaged", "newer")
-        if entry.summary.kind == "safety":
-            return "a safety backup", False
+        if entry.summary.kind in _ASIDE:
+            return _ASIDE[entry.summary.kind], False
         if missing := _missing(entry, wanted):
             return f"does not contain {missing}", False
         checks = state_of(self._checks(entry.id))
@@ -99,8 +103,8 @@ class Selection:
         raise self._not_found(what, day, entries)
 
     def _warn_of(self, entry: Entry, day: str) -> None:
-        safety = "it is a safety backup: what was there before a restore"
-        reasons = [safety] if entry.summary and entry.summary.kind == "safety" else []
+        aside = _ASIDE.get(entry.summary.kind) if entry.summary else None
+        reasons = [f"it is {aside}"] if aside else []
         checks = state_of(self._checks(entry.id))
         reasons += [] if checks.reliable else [str(checks)]
         if reasons:

@@ -149,7 +149,7 @@ def test_what_is_whole_becomes_one_backup_that_says_what_it_lacks(context: Opera
     assert {(artifact.store, artifact.name) for artifact in manifest.artifacts} == {
         ("graph", "memgraph/graph"), ("configuration", "platform/configuration"),
     }  # fmt: skip
-    assert (manifest.stores, manifest.kind) == (("graph", "configuration"), "manual")
+    assert (manifest.stores, manifest.kind) == (("graph", "configuration"), "imported")
     assert manifest.note == f"imported from {runbook}"
     assert (manifest.window.start, manifest.window.consistent) == (datetime(2026, 11, 20, 3, tzinfo=UTC), False)
     said = "\n".join(manifest.not_covered)
@@ -161,7 +161,7 @@ def test_an_imported_backup_is_whole_and_verified_but_never_latest(context: Oper
     assert context.repository.resolve(manifest.id).id == manifest.id
     checks = {check.name: check.passed for check in context.repository.checks(manifest.id)}
     assert checks["digests"] and checks["readable"] and checks["checks_finished"]
-    with pytest.raises(BackupNotFound, match="captured_here"):
+    with pytest.raises(BackupNotFound, match="no backup qualifies as latest"):
         context.repository.resolve("latest", stores=["graph"])
 
 

@@ -1,7 +1,7 @@
 """Import a foreign backup into the repository as a backup like any other.
 
-It is complete and checked when it is there, and is never chosen as ``latest``: it was not captured here, and how old
-it is only its files say. It is restored by its id.
+It is complete and checked when it is there. Its kind is ``imported``, which is never chosen as ``latest``: how old it
+is only its files say. It is restored by its id.
 """
 
 from __future__ import annotations
@@ -17,14 +17,11 @@ from archon_dagster.context import OperationContext, Step
 from archon_dagster.errors import DamagedBackup
 from archon_dagster.repository.manifest import Manifest, Window
 from archon_dagster.repository.pending import PendingBackup
-from archon_dagster.repository.verification import CheckRecord
 from archon_dagster.restore.imports.parts import GRAPH, Part, inspect, made_at
 from archon_dagster.stores.base import StoreName, Work
 from archon_dagster.stores.configuration.store import ConfigurationStore
 from archon_dagster.stores.graph.dump.fitting import fitting
 from archon_dagster.stores.graph.dump.importing import SERVER, DumpReport, Refuses, import_dump
-
-NOT_LATEST = "captured_here"  # the check an imported backup does not pass
 
 
 @dataclass(frozen=True)
@@ -59,11 +56,11 @@ def import_backup(context: OperationContext, request: ImportRequest) -> ImportRe
         with _step(context, "inspect", str(path)):
             parts = tuple(inspect(path, work))
             chosen = _chosen(path, parts, request.only)
-        with context.repository.begin("manual", lease=lease, check=context.check) as pending:
+        with context.repository.begin("imported", lease=lease, check=context.check) as pending:
             with _step(context, "import", ", ".join(part.name for part in chosen)):
                 dump = _write(context, request, path, chosen, pending, work)
                 _say_what_is_missing(parts, chosen, pending)
-            _keep_out_of_latest(context, pending.id, path)
+            mark_checks(context, pending.id, finished=False)
             manifest = _seal(context, pending, path, chosen)
         with _step(context, "check", manifest.id):
             _check(context, manifest)
@@ -111,12 +108,6 @@ def _say_what_is_missing(parts: Iterable[Part], chosen: list[Part], sink: Pendin
     for part in parts:
         if part.store is not None and part not in chosen:
             sink.not_covered(part.store, f"{part.name} is {part.state}: {part.detail}")
-
-
-def _keep_out_of_latest(context: OperationContext, backup_id: str, path: Path) -> None:
-    detail = f"imported from {path.name}: never chosen as latest, restore it by its id"
-    context.repository.record(backup_id, CheckRecord(name=NOT_LATEST, passed=False, detail=detail, time=_now()))
-    mark_checks(context, backup_id, finished=False)
 
 
 def _seal(context: OperationContext, pending: PendingBackup, path: Path, chosen: list[Part]) -> Manifest:
