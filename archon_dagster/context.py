@@ -60,6 +60,11 @@ def _unheard(_: str) -> None: ...
 def _as_promised(_: Fingerprint) -> None: ...
 
 
+def _require_wanted(cancel: threading.Event) -> None:
+    if cancel.is_set():
+        raise Cancelled("cancelled on request", todo="start it again; nothing has to be repaired")
+
+
 @dataclass(frozen=True)
 class OperationContext:
     """What an operation needs; see the module.
@@ -77,8 +82,7 @@ class OperationContext:
 
     def check(self) -> None:
         """Raise :class:`Cancelled` when the operation was asked to stop."""
-        if self.cancel.is_set():
-            raise Cancelled("cancelled on request", todo="start it again; nothing has to be repaired")
+        _require_wanted(self.cancel)
 
     def sweep(self) -> None:
         """Remove the scratch directories of processes that are gone; call it with the lock held."""
@@ -130,11 +134,12 @@ def open_context(
     :param live: ``False`` for work on backups alone: it needs no platform and no new repository.
     """
     runtime = open_runtime(settings) if live else ElsewhereRuntime()
+    cancel = cancel or threading.Event()
     return OperationContext(
         settings=settings,
         runtime=runtime,
         stores=open_stores(settings, runtime),
-        repository=Repository.open(settings.repository, create=live),
-        cancel=cancel or threading.Event(),
+        repository=Repository.open(settings.repository, create=live, check=lambda: _require_wanted(cancel)),
+        cancel=cancel,
         report=report,
     )

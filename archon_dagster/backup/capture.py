@@ -2,6 +2,10 @@
 
 Every store is exported in a thread of its own. As soon as each of them has said that no later write can enter its
 artifacts, the writers go on, while the bytes are still being copied.
+
+Writers are not held longer than ``ARCHON_BACKUP_PAUSE_LIMIT``. A store that is not captured by then makes a late
+backup: every store in it is whole and consistent in itself, and the manifest says that they are not one instant, and
+which were late. It is as restorable as any other, so ``latest`` may choose it.
 """
 
 from __future__ import annotations
@@ -69,13 +73,13 @@ def capture(
         for export in exports:
             _begin(context, export, sink, stop, portable)
         try:
-            end, late = _watch(context, exports, pause, stop, tolerate_failures)
+            end, broken = _watch(context, exports, pause, stop, tolerate_failures)
         finally:
             _finish(exports, stop)
     _raise_first(context, exports, tolerate_failures)
     failures = {export.name: _first_line(export.error) for export in exports if export.error is not None}
     return Captured(
-        window=_window(start, end, pause, late),
+        window=_window(start, end, pause, broken),
         failures=failures,
         seconds={export.name: export.seconds for export in exports},
     )
@@ -105,21 +109,40 @@ def _run(
 
 def _watch(
     context: OperationContext, exports: list[_Export], pause: Pause | None, stop: threading.Event, tolerate: bool
-) -> tuple[datetime, bool]:
-    """Wait for the exports; let the writers go on when all is captured. Returns when that was, and whether late."""
+) -> tuple[datetime, str]:
+    """Wait for the exports; let the writers go on when all is captured, or when they were held long enough.
+
+    Returns when that was, and what keeps the capture from being one instant (empty: nothing).
+    """
     deadline = time.monotonic() + context.settings.pause_limit
     end: datetime | None = None
-    late = False
+    broken = ""
     while any(export.running for export in exports) or end is None:
         if context.cancel.is_set() or (not tolerate and any(export.error for export in exports)):
             stop.set()
-        captured = all(export.captured.is_set() for export in exports)
+        late = [export.name for export in exports if not export.captured.is_set()]
         expired = pause is not None and time.monotonic() > deadline
-        if end is None and (captured or expired):
-            late = not captured
+        if end is None and (not late or expired):
+            broken = _broken(context, pause, late)
             end = _release(pause)
         _join_one(exports)
-    return end, late
+    return end, broken
+
+
+def _broken(context: OperationContext, pause: Pause | None, late: list[StoreName]) -> str:
+    """Why what was captured is not one instant; asked while the writers should still be held."""
+    if late:
+        return (
+            f"the writers were let go after {context.settings.pause_limit:g} s, before this was captured: "
+            f"{', '.join(late)}"
+        )
+    if pause is None or not pause.paused:
+        return ""
+    # the guard's limit may have passed a moment before ours, an operator may have let them go, one may have died and
+    # come back: what counts is what they are now
+    states = {status.service: status.state for status in context.runtime.status()}
+    gone = [name for name in pause.paused if states.get(name) == "running"]
+    return f"let go before everything was captured: {', '.join(gone)}" if gone else ""
 
 
 def _release(pause: Pause | None) -> datetime:
@@ -155,14 +178,11 @@ def _raise_first(context: OperationContext, exports: list[_Export], tolerate: bo
         raise next((error for error in errors if not isinstance(error, Cancelled)), errors[0])
 
 
-def _window(start: datetime, end: datetime, pause: Pause | None, late: bool) -> Window:
+def _window(start: datetime, end: datetime, pause: Pause | None, broken: str) -> Window:
     if pause is None:
         return Window(start=start, end=end, consistent=False, note="the writers were not held still")
-    if late:
-        note = "capturing took longer than the pause limit; the writers went on meanwhile"
-        return Window(start=start, end=end, paused=pause.paused, consistent=False, note=note)
-    note = "" if pause.paused else "no writer was running"
-    return Window(start=start, end=end, paused=pause.paused, consistent=True, note=note)
+    note = broken or ("" if pause.paused else "no writer was running")
+    return Window(start=start, end=end, paused=pause.paused, consistent=not broken, note=note)
 
 
 def _first_line(error: BaseException | None) -> str:

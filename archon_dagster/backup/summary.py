@@ -72,13 +72,15 @@ def backup_numbers(manifest: Manifest, checks: Sequence[CheckRecord]) -> dict[st
         "writers paused (s)": round((manifest.window.end - manifest.window.start).total_seconds(), 3)
         if manifest.window.paused
         else 0.0,
+        "one instant": "yes" if manifest.window.consistent else f"no: {manifest.window.note}",
     }
 
 
 def page(manifest: Manifest, checks: Sequence[CheckRecord]) -> str:
     """The backup on one Markdown page: contents, checks, what is not in it, and how to restore it."""
     window, state = manifest.window, state_of(checks)
-    held = f"writers held still: {', '.join(window.paused)}" if window.paused else window.note
+    paused = f"writers held still: {', '.join(window.paused)}" if window.paused else ""
+    held = "; ".join(part for part in (paused, window.note) if part)
     lines = [
         f"### Backup `{manifest.id}`",
         *([] if state.reliable else [f"**Not to be relied on: {_cell(str(state))}.**", ""]),

@@ -86,13 +86,28 @@ def seed(
     folder: Annotated[
         Path | None, typer.Argument(help="Source code to index; default: Python's own standard library.")
     ] = None,
+    scale: Annotated[
+        int | None, typer.Option(help="Generate this many points, nodes and rows instead, 1 to 1,000,000.")
+    ] = None,
+    dimension: Annotated[
+        int | None, typer.Option(help="Length of the generated vectors, with --scale; default: 1536.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Fill the platform with real data: index a folder of source code the way Archon does."""
+    """Fill the platform: index a folder of source code the way Archon does, or generate data of any size."""
     from archon_dagster.sandbox.seed import seed as fill
 
+    if scale is not None and folder is not None:
+        raise typer.BadParameter("a folder is indexed or --scale is generated, not both")
+    if dimension is not None and scale is None:
+        raise typer.BadParameter("--dimension goes with --scale")
     settings = load_settings()
     _require_stores(settings)
+    if scale is not None:
+        from archon_dagster.cli.scale import generate
+
+        generate(settings, scale, dimension, as_json=as_json)
+        return
     report = fill(settings, open_runtime(settings), folder, on_event=None if as_json else written)
     if as_json:
         print_json(report)

@@ -11,35 +11,47 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import islice
 
 from archon_dagster.errors import ArchonError
 from archon_dagster.repository import chunk_format
-from archon_dagster.repository.backends.base import Backend, Buffer, ObjectNotFound, ObjectUnreadable
+from archon_dagster.repository.backends.base import Backend, Buffer, Check, ObjectNotFound, ObjectUnreadable
 from archon_dagster.repository.chunk_format import ChunkDamage
 from archon_dagster.repository.manifest import Chunk
 from archon_dagster.repository.names import chunk_key
 
 SUSPECTS = "suspects/"
+_FEW = 4000  # chunks that one thread lists as fast as many: four pages of a distant listing
+_LISTERS = 16
+
+
+def _nothing() -> None: ...
 
 
 class ChunkStore:
     """The chunks of one repository.
 
-    What is already stored is listed once, when first asked for, and again after :meth:`forget`.
+    What is already stored is listed once, when first asked for.
+
+    :param check: called while waiting for the storage; raises to stop.
     """
 
-    def __init__(self, backend: Backend):
-        self._backend = backend
+    def __init__(self, backend: Backend, check: Check = _nothing):
+        self._storage, self._check = backend, check
+        self._backend = backend.heeding(check)
         self._mutex = threading.Lock()
         self._known: dict[str, int] | None = None  # name -> stored bytes
         self._suspects: set[str] = set()
         self._claims: dict[str, Future[int]] = {}
 
-    def forget(self) -> None:
-        """List again when next asked: another process may have written or pruned."""
-        with self._mutex:
-            self._known = None
-            self._claims.clear()
+    def heeding(self, check: Check) -> ChunkStore:
+        """The same chunks, listed anew when first asked, for work that also stops when ``check`` raises."""
+
+        def both() -> None:
+            self._check()
+            check()
+
+        return ChunkStore(self._storage, both)
 
     def store(self, plain: Buffer) -> tuple[Chunk, int]:
         """Make sure the chunk is stored; the chunk, and the bytes that had to be written for it (0: none)."""
@@ -88,8 +100,26 @@ class ChunkStore:
         with self._mutex:
             if self._known is None:
                 self._suspects = {info.key.removeprefix(SUSPECTS) for info in self._backend.list(SUSPECTS)}
-                self._known = {info.key[-64:]: info.size for info in self._backend.list("chunks/")}
+                self._known = self._list()
             return self._known
+
+    def _list(self) -> dict[str, int]:
+        found = self._sizes("chunks/", _FEW)
+        if len(found) < _FEW:
+            return found
+        # a distant storage hands out a page after the other: many listings at once go that much faster
+        with ThreadPoolExecutor(_LISTERS, thread_name_prefix="list") as threads:
+            for part in threads.map(self._sizes, [f"chunks/{digit}" for digit in "0123456789abcdef"]):
+                found |= part
+        return found
+
+    def _sizes(self, prefix: str, most: int | None = None) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for info in islice(self._backend.list(prefix), most):
+            found[info.key[-64:]] = info.size
+            if len(found) % 1000 == 0:
+                self._check()
+        return found
 
     def _is_right(self, chunk: Chunk, known: dict[str, int]) -> bool:
         size = known.get(chunk.sha256)
@@ -97,6 +127,8 @@ class ChunkStore:
             return False
         if size == chunk_format.HEADER.size + chunk.size:
             return True
+        if self._backend.whole:  # a compressed one: its size is that of the one write that has made it
+            return chunk_format.HEADER.size < size <= chunk_format.largest_object(chunk.size)
         return size == chunk_format.length_from_header(
             self._backend.read_start(chunk_key(chunk.sha256), chunk_format.HEADER.size)
         )
@@ -132,30 +164,36 @@ class ChunkPool:
 
     def __init__(self, store: ChunkStore, *, check: Callable[[], None], threads: int = 8, in_flight: int = 64 << 20):
         self.tally = Tally()
-        self._store = store
+        self._given_up = threading.Event()
+        self._store = store.heeding(self._may_go_on)
         self._check = check
         self._limit = in_flight
         self._used = 0
         self._changed = threading.Condition()
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="chunk")
 
-    def submit(self, piece: Buffer) -> Future[Chunk]:
-        """Store a piece in the background."""
+    def submit(self, piece: Buffer, check: Check = _nothing) -> Future[Chunk]:
+        """Store a piece in the background.
+
+        :param check: called while waiting for room; raises to stop.
+        """
         size = len(piece)
         with self._changed:
             while self._used and self._used + size > self._limit:
                 self._changed.wait(0.2)
                 self._check()
+                check()
             self._used += size
         try:
             return self._threads.submit(self._work, piece, size)
         except RuntimeError as error:
             raise _backup_has_ended() from error
 
-    def result(self, future: Future[Chunk]) -> Chunk:
+    def result(self, future: Future[Chunk], check: Check = _nothing) -> Chunk:
         """What became of a piece; keeps an ear open for a request to stop while it waits."""
         while not wait([future], timeout=0.2).done:
             self._check()
+            check()
         try:
             return future.result()
         except CancelledError as error:
@@ -164,6 +202,16 @@ class ChunkPool:
     def close(self) -> None:
         """Let what is under way end, drop what is not begun."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def give_up(self) -> None:
+        """Also stop what is under way: no thread waits for a distant storage, or sends to it, when this returns."""
+        self._given_up.set()
+        self.close()
+
+    def _may_go_on(self) -> None:
+        if self._given_up.is_set():
+            raise _backup_has_ended()
+        self._check()
 
     def _work(self, piece: Buffer, size: int) -> Chunk:
         try:

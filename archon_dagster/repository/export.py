@@ -39,7 +39,8 @@ def export(manifest: Manifest, repository: Repository, directory: Path, work: Wo
         directory.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", suffix=".partial", dir=directory.parent))
         try:
-            names = _write_all(manifest, repository.source(manifest), partial, work)
+            source = repository.source(manifest, work.check) if work else repository.source(manifest)
+            names = _write_all(manifest, source, partial, work)
             partial.rename(directory)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)

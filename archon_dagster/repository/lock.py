@@ -15,17 +15,28 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 
-from archon_dagster.errors import LockLost, RepositoryError
+from archon_dagster.errors import Cancelled, LockLost, RepositoryError
 from archon_dagster.repository.backends.base import (
     Backend,
+    Check,
     ObjectChanged,
     ObjectExists,
     ObjectNotFound,
 )
+from archon_dagster.repository.backends.heeding import after, within
 from archon_dagster.repository.holder import LEASE_SECONDS, LOCK_KEY, Record, busy, is_free, parse, read
 from archon_dagster.repository.identity import this_process
 
 _POLL = 0.25  # seconds between two looks while waiting
+_GIVE_BACK = 1.0  # seconds for giving the lock back after a cancel; else the lease runs out
+_ANSWER = 0.5  # seconds the taking may still take after a cancel, so that it is known whether it is ours
+
+
+def _nothing() -> None: ...
+
+
+class _Ended(Exception):
+    """The lock is being given back; there is nothing to renew any more."""
 
 
 class Lease:
@@ -60,22 +71,30 @@ class Lease:
                 todo="look who works on the platform now (`archon status`), then run this again",
             )
 
-    def renew(self) -> None:
-        """Prove to the storage that the lock is still ours, and start the lease anew; :class:`LockLost` if not."""
-        with self._mutex:
+    def renew(self, check: Check = _nothing) -> None:
+        """Prove to the storage that the lock is still ours, and start the lease anew; :class:`LockLost` if not.
+
+        :param check: called while waiting for the storage; raises to stop.
+        """
+        while not self._mutex.acquire(timeout=_POLL):
+            check()
+        try:
             self.check()
             began = _elapsed()
+            backend = self._backend.heeding(check)
             try:
-                self._backend.touch(LOCK_KEY, if_match=self._etag)
+                backend.touch(LOCK_KEY, if_match=self._etag)
                 self._renewed = began
             except ObjectChanged:
-                self._adopt_or_lose(began)
+                self._adopt_or_lose(backend, began)
+        finally:
+            self._mutex.release()
         self.check()
 
-    def _adopt_or_lose(self, began: float) -> None:
+    def _adopt_or_lose(self, backend: Backend, began: float) -> None:
         """The record is another one: still ours, written by a request whose answer got lost?"""
         try:
-            stored = self._backend.get(LOCK_KEY)
+            stored = backend.get(LOCK_KEY)
             record = parse(stored)
         except ObjectNotFound:
             record = None
@@ -89,25 +108,34 @@ class Lease:
         wait = self._record.lease / 3
         while not self._end.wait(wait):
             try:
-                self.renew()
+                self.renew(self._not_ended)
                 wait = self._record.lease / 3
-            except LockLost:
+            except (LockLost, _Ended):
                 return
             except RepositoryError:
                 wait = self._record.lease / 12
 
-    def release(self) -> None:
-        """Give the lock back; the record stays and remembers the fence."""
+    def _not_ended(self) -> None:
+        if self._end.is_set():
+            raise _Ended
+
+    def release(self, check: Check = _nothing) -> None:
+        """Give the lock back; the record stays and remembers the fence.
+
+        :param check: called while waiting for the storage; raises to stop.
+        """
         self._end.set()
         self._heart.join()
         released = self._record.model_copy(update={"released": True})
+        backend = self._backend.heeding(check)
         try:
-            self._backend.replace(LOCK_KEY, released.model_dump_json().encode(), if_match=self._etag)
+            backend.replace(LOCK_KEY, released.model_dump_json().encode(), if_match=self._etag)
         except ObjectChanged:
             return  # taken over: nothing is ours to give back
         except RepositoryError:
-            self.renew()  # the disk may be full: deleting needs no space, but it must still be ours
-            self._backend.delete(LOCK_KEY)
+            check()
+            self.renew(check)  # the disk may be full: deleting needs no space, but it must still be ours
+            backend.delete(LOCK_KEY)
 
 
 @contextlib.contextmanager
@@ -125,10 +153,11 @@ def lock(
     """
     held = _acquire(backend, purpose, time.monotonic() + wait, lease, check)
     try:
+        check()
         yield held
     except BaseException as error:
         try:
-            held.release()
+            held.release(within(_GIVE_BACK, backend.describe()) if isinstance(error, Cancelled) else _nothing)
         except RepositoryError as failure:
             error.add_note(f"the lock could not be given back and runs out by itself in {lease:.0f} s: {failure}")
         raise
@@ -139,7 +168,7 @@ def _acquire(backend: Backend, purpose: str, deadline: float, lease: float, chec
     holder = uuid.uuid4().hex
     pause = threading.Event()
     while True:
-        if (held := _attempt(backend, purpose, holder, lease)) is not None:
+        if (held := _attempt(backend, purpose, holder, lease, check)) is not None:
             return held
         if time.monotonic() >= deadline:
             raise busy(backend)
@@ -147,8 +176,9 @@ def _acquire(backend: Backend, purpose: str, deadline: float, lease: float, chec
         pause.wait(min(_POLL, max(0.0, deadline - time.monotonic())))
 
 
-def _attempt(backend: Backend, purpose: str, holder: str, lease: float) -> Lease | None:
+def _attempt(storage: Backend, purpose: str, holder: str, lease: float, check: Check) -> Lease | None:
     """Take the lock if it is free; ``None`` where it is not, or somebody was faster."""
+    backend, surely = storage.heeding(check), storage.heeding(after(check, _ANSWER))
     stored = read(backend)
     previous = parse(stored) if stored else None
     if stored and not is_free(backend, stored, previous):
@@ -165,12 +195,12 @@ def _attempt(backend: Backend, purpose: str, holder: str, lease: float) -> Lease
     data = record.model_dump_json().encode()
     try:
         if stored:
-            etag = backend.replace(LOCK_KEY, data, if_match=stored.info.etag)
+            etag = surely.replace(LOCK_KEY, data, if_match=stored.info.etag)
         else:
-            etag = backend.put(LOCK_KEY, data, if_absent=True)
+            etag = surely.put(LOCK_KEY, data, if_absent=True)
     except (ObjectExists, ObjectChanged):
         return None
-    return Lease(backend, record, etag)
+    return Lease(storage, record, etag)
 
 
 def _elapsed() -> float:

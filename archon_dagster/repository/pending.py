@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from archon_dagster.errors import RepositoryError
+from archon_dagster.errors import Cancelled, RepositoryError
 from archon_dagster.repository import manifest_file
-from archon_dagster.repository.backends.base import Backend
+from archon_dagster.repository.backends.base import Backend, Check, ObjectExists
+from archon_dagster.repository.backends.heeding import after, within
 from archon_dagster.repository.chunks import ChunkPool
 from archon_dagster.repository.config import Chunker
 from archon_dagster.repository.identity import this_process
@@ -27,6 +28,11 @@ from archon_dagster.repository.writing import PendingArtifact
 from archon_dagster.stores.base import STORES, Cut, StoreName
 
 Clock = Callable[[], datetime]
+_ANSWER = 0.5  # seconds that the write of a manifest may still take after a cancel, so that its outcome is known
+_UNDO, _UNDO_AFTER_FAILURE = 0.75, 15.0  # seconds for taking it back
+
+
+def _nothing() -> None: ...
 
 
 def utc_now() -> datetime:
@@ -47,7 +53,17 @@ class Begun:
 class PendingBackup:
     """The sink of one backup; made by :meth:`Repository.begin`. Safe for several threads, one artifact each."""
 
-    def __init__(self, begun: Begun, backend: Backend, sizes: Chunker, pool: ChunkPool, lease: Lease, clock: Clock):
+    def __init__(
+        self,
+        begun: Begun,
+        backend: Backend,
+        sizes: Chunker,
+        pool: ChunkPool,
+        lease: Lease,
+        clock: Clock,
+        check: Check = _nothing,
+    ):
+        self._check = check
         self.id = begun.id
         self.manifest: Manifest | None = None
         self._begun = begun
@@ -144,15 +160,33 @@ class PendingBackup:
 
     def _commit(self, manifest: Manifest) -> None:
         # chunks another process wrote may not be durable yet, so all of them pass the barrier, not only ours
-        self._backend.barrier(chunk_key(chunk.sha256) for artifact in manifest.artifacts for chunk in artifact.chunks)
-        self._lease.renew()
-        self._backend.put(manifest_key(self.id), manifest_file.encode(manifest), if_absent=True)
+        backend = self._backend.heeding(self._check)
+        backend.barrier(chunk_key(chunk.sha256) for artifact in manifest.artifacts for chunk in artifact.chunks)
+        self._lease.renew(self._check)
+        self._check()
         try:
-            self._backend.barrier()
+            self._create(manifest)
+            backend.barrier()
             self._lease.check()  # a process that slept between renewal and commit may have had its chunks pruned
-        except BaseException:
-            self._backend.delete(manifest_key(self.id))
+            self._check()  # from here on the backup exists, whatever is asked for
+        except ObjectExists:
+            raise  # another backup's
+        except BaseException as error:
+            self._take_back(error)
             raise
+
+    def _create(self, manifest: Manifest) -> None:
+        surely = self._backend.heeding(after(self._check, _ANSWER))
+        surely.put(manifest_key(self.id), manifest_file.encode(manifest), if_absent=True)
+
+    def _take_back(self, error: BaseException) -> None:
+        """No manifest of a backup that has failed may stay, also where it is not known whether it was written."""
+        key = manifest_key(self.id)
+        patience = _UNDO if isinstance(error, Cancelled) else _UNDO_AFTER_FAILURE
+        try:
+            self._backend.heeding(within(patience, self._backend.describe())).delete(key)
+        except RepositoryError as failure:
+            error.add_note(f"{key} may have been written, and could not be removed ({failure}): see `archon backups`")
 
     def _manifest(
         self,

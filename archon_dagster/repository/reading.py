@@ -54,7 +54,7 @@ class ArtifactStream:
         self._backup_id = backup_id
         self._artifact = artifact
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="read")
-        self._pieces = _proven(backup_id, artifact, chunks, self._threads)
+        self._pieces = _proven(backup_id, artifact, chunks.heeding(self._require_open), self._threads)
         self._rest = memoryview(b"")
         self._closed = False
 
@@ -75,9 +75,13 @@ class ArtifactStream:
         yield from self._pieces
 
     def close(self) -> None:
-        """Stop reading ahead; may be called twice."""
+        """Stop reading ahead, also where the storage does not answer; may be called twice."""
         self._closed = True
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ValueError("read from a closed artifact")
 
     def __enter__(self) -> ArtifactStream:
         return self

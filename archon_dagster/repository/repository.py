@@ -19,9 +19,10 @@ from contextlib import AbstractContextManager
 from importlib.resources import files
 from pathlib import Path
 
-from archon_dagster.errors import BackupNotFound, DamagedBackup, RepositoryError
+from archon_dagster.errors import BackupNotFound, Cancelled, DamagedBackup, RepositoryError
 from archon_dagster.repository import lock as locking
-from archon_dagster.repository.backends.base import Backend, ObjectExists, ObjectNotFound
+from archon_dagster.repository.backends.base import Backend, Check, ObjectExists, ObjectNotFound
+from archon_dagster.repository.backends.heeding import after, within
 from archon_dagster.repository.backends.opening import open_backend
 from archon_dagster.repository.catalogue import Catalogue, Entry, Marker
 from archon_dagster.repository.chunks import ChunkPool, ChunkStore
@@ -47,6 +48,8 @@ from archon_dagster.stores.base import Work
 _log = logging.getLogger(__name__)
 
 EXTRACT_KEY = "extract.py"
+CLEAN_UP = 0.75  # seconds for one thing that must be put in order after a cancel; the next backup does what is left
+CLEAN_UP_AFTER_FAILURE = 15.0
 _SMALL_FOLDERS = ("backups/", "cache/", "locks/", "suspects/", "verifications/")
 _OURS = (*_SMALL_FOLDERS, "chunks/", EXTRACT_KEY, "lost+found")
 
@@ -55,27 +58,34 @@ def _nothing() -> None: ...
 
 
 class Repository:
-    """One backup repository. Open it with :meth:`open`; there is nothing to close."""
+    """One backup repository. Open it with :meth:`open`; there is nothing to close.
 
-    def __init__(self, backend: Backend, config: RepositoryConfig):
+    :param check: raises to stop whatever waits for the storage. What has to be put in order then is still tried, for
+        :data:`CLEAN_UP` seconds.
+    """
+
+    def __init__(self, backend: Backend, config: RepositoryConfig, check: Check = _nothing):
         self.config = config
-        self._backend = backend
-        self._chunks = ChunkStore(backend)
-        self._catalogue = Catalogue(backend)
+        self._storage, self._check = backend, check
+        self._backend = backend.heeding(check)
+        self._chunks = ChunkStore(self._backend)
+        self._catalogue = Catalogue(self._backend)
 
     @classmethod
-    def open(cls, url: str, *, create: bool = False) -> Repository:
-        """Open the repository at a path or ``file://`` address.
+    def open(cls, url: str, *, create: bool = False, check: Check = _nothing) -> Repository:
+        """Open the repository at a path, ``file://`` or ``s3://`` address.
 
         :param create: make one where there is none; refuses a directory with other things in it.
+        :param check: see the class.
         """
-        return cls.on(open_backend(url, create=create), create=create)
+        return cls.on(open_backend(url, create=create), create=create, check=check)
 
     @classmethod
-    def on(cls, backend: Backend, *, create: bool = False) -> Repository:
+    def on(cls, storage: Backend, *, create: bool = False, check: Check = _nothing) -> Repository:
         """Open the repository on a backend."""
+        backend = storage.heeding(check)
         if has_config(backend):
-            return cls(backend, load_config(backend))
+            return cls(storage, load_config(backend), check)
         if not create:
             raise RepositoryError(
                 "there is no backup repository here",
@@ -83,7 +93,7 @@ class Repository:
                 todo="check the setting ARCHON_REPOSITORY and that the disk is mounted; the first backup makes one",
             )
         _require_empty(backend)
-        repository = cls(backend, create_config(backend, RepositoryConfig()))
+        repository = cls(storage, create_config(backend, RepositoryConfig()), check)
         repository._place_extract()
         return repository
 
@@ -107,7 +117,7 @@ class Repository:
         :param lease: seconds without a heartbeat after which somebody else may take it.
         :param check: called while waiting; raises to stop (``work.check``).
         """
-        return locking.lock(self._backend, purpose, wait=wait, lease=lease, check=check)
+        return locking.lock(self._storage, purpose, wait=wait, lease=lease, check=self._both(check))
 
     def holder(self) -> Holder | None:
         """Who holds the platform lock right now."""
@@ -135,21 +145,30 @@ class Repository:
             self._clear_leftovers(held)
             if self._backend.exists(EXTRACT_KEY) is None:  # the creation was interrupted, or somebody tidied up
                 self._place_extract()
-            self._chunks.forget()
-            begun = self._announce(kind, held, clock)
-            pool = ChunkPool(self._chunks, check=check)
-            pending = PendingBackup(begun, self._backend, self.config.chunker, pool, held, clock)
+            may_go_on = self._both(check)
+            begun = self._announce(kind, held, clock, may_go_on)
+            pool = ChunkPool(self._chunks, check=may_go_on)
+            pending = PendingBackup(begun, self._storage, self.config.chunker, pool, held, clock, may_go_on)
             try:
+                may_go_on()
                 yield pending
             except BaseException as error:
-                pool.close()
+                pool.give_up()
                 self._withdraw(begun.id, error)
                 raise
             pool.close()
             self._finish(begun.id, pending.manifest)
 
-    def _announce(self, kind: BackupKind, lease: Lease, clock: Clock) -> Begun:
+    def _both(self, check: Check) -> Check:
+        def both() -> None:
+            self._check()
+            check()
+
+        return both
+
+    def _announce(self, kind: BackupKind, lease: Lease, clock: Clock, check: Check) -> Begun:
         """Choose an id and leave the marker that explains what is there should we die."""
+        surely = self._storage.heeding(after(check, 0.5))  # a marker whose write was not heard of could not be removed
         entries = self._catalogue.entries()
         parent = next((entry.id for entry in entries if entry.state == "complete"), None)
         process = this_process()
@@ -160,7 +179,7 @@ class Repository:
                             fence=lease.fence)  # fmt: skip
             with contextlib.suppress(ObjectExists):  # the same second and the same suffix: choose again
                 if self._backend.exists(manifest_key(backup_id)) is None:
-                    self._backend.put(marker_key(backup_id), marker.model_dump_json().encode(), if_absent=True)
+                    surely.put(marker_key(backup_id), marker.model_dump_json().encode(), if_absent=True)
                     return Begun(backup_id, kind, started, parent)
 
     def _finish(self, backup_id: str, sealed: Manifest | None) -> None:
@@ -174,8 +193,10 @@ class Repository:
             _log.warning("the marker of backup %s stays until the next backup clears it: %s", backup_id, error)
 
     def _withdraw(self, backup_id: str, error: BaseException) -> None:
+        where = self.describe()
+        patience = CLEAN_UP if isinstance(error, Cancelled) else CLEAN_UP_AFTER_FAILURE
         try:
-            self._backend.delete(marker_key(backup_id))
+            self._storage.heeding(within(patience, where)).delete(marker_key(backup_id))
         except RepositoryError as failure:
             error.add_note(f"the marker of backup {backup_id} stays until the next backup clears it: {failure}")
 
@@ -217,9 +238,12 @@ class Repository:
         """The manifest of the backup with exactly this id; :meth:`resolve` for what an operator types."""
         return self._catalogue.manifest(backup_id)
 
-    def source(self, manifest: Manifest) -> BackupSource:
-        """The artifacts of a backup, to restore or verify stores from."""
-        return BackupSource(manifest, self._chunks)
+    def source(self, manifest: Manifest, check: Check = _nothing) -> BackupSource:
+        """The artifacts of a backup, to restore or verify stores from.
+
+        :param check: called while waiting for the storage; raises to stop.
+        """
+        return BackupSource(manifest, self._chunks.heeding(check))
 
     # checking
 

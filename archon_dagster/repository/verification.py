@@ -127,6 +127,7 @@ def verify_chunks(manifest: Manifest, chunks: ChunkStore, work: Work) -> Verific
     damage: list[Damage] = []
     total = sum(artifact.size for artifact in manifest.artifacts)
     done = 0
+    chunks = chunks.heeding(work.check)
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="verify") as threads:
         for artifact in manifest.artifacts:
             damage += _verify_artifact(artifact, chunks, threads, work, done, total)
@@ -148,14 +149,13 @@ def _verify_artifact(
     for chunk, future in _loaded(artifact.chunks, chunks, threads):
         try:
             work.check()
-        except BaseException:
-            threads.shutdown(wait=True, cancel_futures=True)
-            raise
-        try:
             digest.update(future.result())
         except ChunkDamage as error:
             whole = False
             yield Damage(artifact.name, chunk.sha256, str(error))
+        except BaseException:
+            threads.shutdown(wait=True, cancel_futures=True)
+            raise
         done += chunk.size
         if done - reported >= _REPORT_EVERY:
             work.report(Progress(artifact.store, f"verify {artifact.name}", done, total))

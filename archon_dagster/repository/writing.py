@@ -29,6 +29,7 @@ class PendingArtifact:
         self._size = 0
         self._chunks: list[Chunk] = []
         self._under_way: deque[Future[Chunk]] = deque()
+        self._failed: list[BaseException] = []
         self._closed = False
 
     def write(self, data: bytes) -> int:
@@ -65,9 +66,20 @@ class PendingArtifact:
 
     def _store(self, pieces: Iterator[Piece]) -> None:
         for piece in pieces:
-            self._under_way.append(self._pool.submit(piece))
+            future = self._pool.submit(piece, self._raise_failed)
+            future.add_done_callback(self._note)
+            self._under_way.append(future)
         while self._under_way and self._under_way[0].done():
             self._take_first()
 
     def _take_first(self) -> None:
-        self._chunks.append(self._pool.result(self._under_way.popleft()))
+        self._chunks.append(self._pool.result(self._under_way.popleft(), self._raise_failed))
+
+    def _note(self, future: Future[Chunk]) -> None:
+        if not future.cancelled() and (error := future.exception()) is not None:
+            self._failed.append(error)
+
+    def _raise_failed(self) -> None:
+        """A piece that could not be stored is the end of the artifact, also while earlier ones are still waited for."""
+        if self._failed:
+            raise self._failed[0]

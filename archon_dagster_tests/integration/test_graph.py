@@ -392,6 +392,20 @@ def test_a_server_that_freezes_while_it_is_filled_is_given_up(
     assert_restores(store, source, Work(scratch=tmp_path))
 
 
+def test_a_server_that_is_slow_but_answers_on_another_connection_is_waited_for(
+    sandbox: Sandbox, store: GraphStore, graph: Graph, tmp_path: Path
+) -> None:
+    graph.fill(20_000, 0)
+    pid, sink = graph_pid(sandbox), MemorySink()
+
+    def come_back() -> None:
+        threading.Timer(2.8, os.kill, (pid, signal.SIGCONT)).start()  # after the question, before its limit
+
+    with hung(sandbox, come_back) as hang:
+        store.export(sink, Work(scratch=tmp_path, silence=2.0, report=at_step("read nodes", hang)))
+    assert sink.artifacts[0].counts["nodes"] == 20_000
+
+
 def test_a_slow_receiver_is_not_the_servers_silence(store: GraphStore, graph: Graph, tmp_path: Path) -> None:
     graph.fill(50, 0)
     done = threading.Event()

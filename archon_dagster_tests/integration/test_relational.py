@@ -6,12 +6,22 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import psutil
 import pytest
 
-from archon_dagster.errors import ArchonError, Cancelled, DamagedBackup, RestoreFailed, StoreError, VersionMismatch
+from archon_dagster.errors import (
+    ArchonError,
+    Cancelled,
+    DamagedBackup,
+    RestoreFailed,
+    StoreError,
+    StoreUnavailable,
+    VersionMismatch,
+)
 from archon_dagster.platform.runtime.protocol import Exec
 from archon_dagster.sandbox.ports import any_free
 from archon_dagster.stores.base import Work
@@ -80,6 +90,7 @@ class Case:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running_server(tmp_path_factory.mktemp("postgres"), any_free()) as running:
+        running.sql("DROP DATABASE IF EXISTS archon;")  # which a sandbox begins with
         yield running
 
 
@@ -370,6 +381,96 @@ def test_a_program_that_stands_still_is_ended_at_the_deadline(case: Case) -> Non
         with pytest.raises(StoreError):
             case.store.fingerprint(replace(case.work, deadline=1.0))
         assert time.monotonic() - started < 10
+
+
+@contextmanager
+def frozen(server: Server) -> Iterator[Callable[[], None]]:
+    """Something that freezes the whole server, sessions and all; it goes on after the block."""
+    halted: list[psutil.Process] = []
+
+    def freeze() -> None:
+        (postmaster,) = [p for p in psutil.process_iter() if _listens(p, server)]
+        halted.append(postmaster)
+        postmaster.suspend()  # first, so that no session is begun meanwhile
+        for session in postmaster.children(recursive=True):
+            halted.append(session)
+            session.suspend()
+
+    try:
+        yield freeze
+    finally:
+        for process in reversed(halted):
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
+def _listens(process: psutil.Process, server: Server) -> bool:
+    with suppress(psutil.Error):
+        line = process.cmdline()
+        return bool(line) and line[0].endswith("/postgres") and str(server.spec.cwd) in " ".join(line)
+    return False
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("verb", ["describe", "fingerprint", "export"])
+def test_a_frozen_server_is_given_up_at_the_first_question(case: Case, verb: str) -> None:
+    work = replace(case.work, silence=1.0, deadline=600.0)
+    verbs: dict[str, Callable[[], object]] = {
+        "describe": case.store.describe,
+        "fingerprint": lambda: case.store.fingerprint(work),
+        "export": lambda: case.store.export(MemorySink(), work),
+    }
+    with frozen(case.server) as freeze, pytest.raises(StoreUnavailable, match="service postgres") as caught:
+        freeze()
+        started = time.monotonic()
+        verbs[verb]()
+    assert time.monotonic() - started < 20
+    assert re.search("timeout expired|a second connection got no answer", str(caught.value))
+
+
+@pytest.mark.timeout(120)
+def test_a_server_that_freezes_in_the_middle_of_a_dump_is_given_up_long_before_the_deadline(case: Case) -> None:
+    case.sql('INSERT INTO "Odd na.me" SELECT generate_series(1, 1000000);')
+    sink = MemorySink()
+    with frozen(case.server) as freeze, pytest.raises(StoreUnavailable) as caught:
+        case.store.export(sink, replace(case.work, silence=1.0, deadline=600.0, captured=freeze))
+    said = str(caught.value)
+    assert "pg_dump stood still" in said and "a second connection got no answer either (service postgres)" in said
+    assert re.search(r"nothing came for \d+ s", said) and "what to do" in said
+    assert DUMP not in {artifact.name for artifact in sink.artifacts}
+
+
+@pytest.mark.timeout(120)
+def test_a_cancelled_dump_does_not_wait_for_a_frozen_server(case: Case) -> None:
+    case.sql('INSERT INTO "Odd na.me" SELECT generate_series(1, 1000000);')
+    cancel, asked_at = threading.Event(), list[float]()
+
+    def ask_to_stop() -> None:
+        asked_at.append(time.monotonic())
+        cancel.set()
+
+    with frozen(case.server) as freeze:
+
+        def freeze_and_cancel() -> None:
+            freeze()
+            threading.Timer(0.5, ask_to_stop).start()
+
+        with pytest.raises(Cancelled):
+            case.store.export(MemorySink(), replace(case.work, cancel=cancel, captured=freeze_and_cancel))
+        assert time.monotonic() - asked_at[0] < 2
+
+
+@pytest.mark.timeout(120)
+def test_an_index_that_takes_longer_than_every_deadline_is_work(case: Case) -> None:
+    """Asked on another connection, the server shows the statement running: nothing is cut."""
+    case.sql(
+        "CREATE FUNCTION slow(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS "
+        "$$ BEGIN PERFORM pg_sleep(6); RETURN x; END $$;"
+        "CREATE TABLE slowly (x int); CREATE INDEX ON slowly (slow(x)); INSERT INTO slowly VALUES (1);"
+    )
+    source = case.backup()
+    case.store.restore(source, replace(case.work, silence=1.0, deadline=2.0))
+    assert case.sql("SELECT count(*) FROM slowly") == ["1"]
 
 
 def test_a_server_that_is_down_is_named(tmp_path: Path) -> None:

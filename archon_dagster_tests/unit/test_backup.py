@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from archon_dagster.backup.backup import BackupRequest, BackupResult, take_backup
 from archon_dagster.backup.checks import raise_for_failed, verify_backup
+from archon_dagster.backup.summary import backup_numbers, page
+from archon_dagster.context import OperationContext
 from archon_dagster.errors import (
     BackupNotFound,
     Cancelled,
@@ -21,13 +25,15 @@ from archon_dagster.platform.quiesce import thaw_leftovers
 from archon_dagster.repository.names import chunk_key
 from archon_dagster.repository.verification import failed_checks
 from archon_dagster.stores.base import Source, StoreName, Verdict, Work
+from archon_dagster_tests.eventually import eventually
 from archon_dagster_tests.unit.platform_double import Platform, failing
 
 UNPAUSED = BackupRequest(quiesce=False)
 
 
 @pytest.fixture
-def platform(tmp_path: Path) -> Platform:
+def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Platform:
+    monkeypatch.setenv("ARCHON_RUNTIME", "elsewhere")  # for the guard, a process of its own, which has nothing to hold
     return Platform(tmp_path)
 
 
@@ -124,6 +130,67 @@ def test_stores_are_captured_side_by_side(platform: Platform) -> None:
     for store in platform.stores.values():
         store.fault = meet
     assert take_backup(platform.context, UNPAUSED).good
+
+
+def writer_of(platform: Platform) -> str:
+    return platform.runtime.states["archon-search"]
+
+
+def test_writers_hold_still_until_every_store_is_captured(platform: Platform) -> None:
+    seen: list[str] = []
+    platform.stores["graph"].fault = lambda verb: seen.append(writer_of(platform)) if verb == "export" else None
+    window = take_backup(platform.context, BackupRequest()).manifest.window
+    assert seen == ["paused"] and writer_of(platform) == "running"
+    assert (window.consistent, window.paused, window.note) == (True, ("archon-search",), "")
+
+
+@pytest.fixture
+def hasty(platform: Platform) -> OperationContext:
+    """The same platform, whose writers may be held for a moment only."""
+    return replace(platform.context, settings=platform.settings.model_copy(update={"pause_limit": 0.3}))
+
+
+def late_for(platform: Platform) -> Callable[[str], None]:
+    """A fault: the store cannot be captured before the writers go on."""
+
+    def be_late(verb: str) -> None:
+        if verb == "export":
+            eventually(lambda: writer_of(platform) == "running")
+
+    return be_late
+
+
+def test_a_store_captured_after_the_writers_had_to_go_on_makes_a_late_backup_that_says_so(
+    platform: Platform, hasty: OperationContext
+) -> None:
+    platform.stores["graph"].fault = late_for(platform)
+    result = take_backup(hasty, BackupRequest())
+    window, text = result.manifest.window, page(result.manifest, result.checks)
+    assert not window.consistent
+    assert window.note == "the writers were let go after 0.3 s, before this was captured: graph"
+    assert f"not one consistent instant (writers held still: archon-search; {window.note})" in text
+    assert backup_numbers(result.manifest, result.checks)["one instant"] == f"no: {window.note}"
+
+
+def test_a_late_backup_may_be_latest_because_each_store_in_it_is_whole(
+    platform: Platform, hasty: OperationContext
+) -> None:
+    take_backup(platform.context, BackupRequest())
+    platform.stores["graph"].fault = late_for(platform)
+    late = take_backup(hasty, BackupRequest())
+    assert late.good and not late.manifest.window.consistent
+    assert platform.repository.resolve("latest").id == late.manifest.id
+
+
+def test_a_writer_that_somebody_else_let_go_during_the_capture_is_named(platform: Platform) -> None:
+    def let_go(verb: str) -> None:
+        if verb == "export":
+            platform.runtime.unpause("archon-search")
+
+    platform.stores["graph"].fault = let_go
+    window = take_backup(platform.context, BackupRequest()).manifest.window
+    assert not window.consistent
+    assert window.note == "let go before everything was captured: archon-search"
 
 
 def test_no_store_named_is_an_error(platform: Platform) -> None:

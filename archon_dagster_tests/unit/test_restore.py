@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from archon_dagster.backup.backup import BackupRequest, take_backup
+from archon_dagster.context import Step
 from archon_dagster.errors import (
     ArchonError,
     BackupNotFound,
@@ -16,6 +19,7 @@ from archon_dagster.errors import (
     ConfirmationMissing,
     DamagedBackup,
     RestoreFailed,
+    ServiceError,
     StoreError,
     StoreUnavailable,
 )
@@ -298,3 +302,98 @@ def test_a_restore_that_lost_the_lock_writes_no_more(case: Case) -> None:
     with pytest.raises(ArchonError, match="lock"):
         case.restore()
     assert case.platform.stores["relational"].records() == case.changed["relational"]
+
+
+def full_disk(*verbs: str) -> Callable[[str], None]:
+    def fault(verb: str) -> None:
+        if verb in verbs:
+            raise OSError(errno.ENOSPC, "No space left on device", "/somewhere/scratch")
+
+    return fault
+
+
+def test_a_full_disk_is_named_with_what_to_do(case: Case) -> None:
+    case.fail("graph", full_disk("preflight"))
+    with pytest.raises(ArchonError, match=r"No space left on device \(/somewhere/scratch\)\nwhat to do: free space"):
+        case.restore()
+    assert case.platform.live() == case.changed
+
+
+def test_a_store_that_was_not_changed_counts_as_put_back_where_the_disk_is_too_full_to_write_it(case: Case) -> None:
+    graph = case.platform.stores["graph"]
+    graph.restore = lambda source, work: full_disk("restore")("restore")  # type: ignore[method-assign]
+    with pytest.raises(RestoreFailed, match=r"graph put back .* identical[\s\S]*No space left on device"):
+        case.restore()
+    assert case.platform.live() == case.changed
+    assert case.platform.runtime.states["archon-search"] == "running"
+    assert JournalFile(case.platform.settings).read() is None
+
+
+def test_the_advice_after_a_failure_names_the_stores_again(case: Case) -> None:
+    case.fail("graph", once(failing("restored")))
+    with pytest.raises(RestoreFailed, match=rf"archon restore {case.backup.id} --confirm RESTORE --only graph"):
+        case.restore(only=("graph",))
+
+
+def once(fault: Callable[[str], None]) -> Callable[[str], None]:
+    raised: list[str] = []
+
+    def first(verb: str) -> None:
+        try:
+            if not raised:
+                fault(verb)
+        except BaseException:
+            raised.append(verb)
+            raise
+
+    return first
+
+
+def test_a_journal_that_cannot_be_written_leaves_no_half_file(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archon_dagster.restore.journal.os.fsync", lambda _: full_disk("fsync")("fsync"))
+    journal = JournalFile(case.platform.settings)
+    with pytest.raises(OSError, match="No space left"):
+        journal.begin(case.backup.id, "start the stores")
+    assert list(journal.path.parent.glob("restore.*")) == []
+
+
+def test_a_platform_that_is_down_is_named_with_what_starts_it_before_anything_is_touched(case: Case) -> None:
+    case.platform.runtime.states.clear()
+    with pytest.raises(ServiceError, match=r"not running: qdrant, memgraph, postgres; nothing was touched") as failure:
+        case.restore()
+    assert "archon sandbox up" in str(failure.value)
+    assert case.platform.runtime.done == []
+    assert case.platform.live() == case.changed
+    assert JournalFile(case.platform.settings).read() is None
+
+
+def test_only_the_servers_of_the_stores_asked_for_have_to_be_there(case: Case) -> None:
+    case.platform.runtime.states.clear()
+    case.restore(only=("configuration",))
+    assert case.platform.live()["configuration"] == case.backed_up["configuration"]
+
+
+def test_a_step_that_fails_is_told_as_failed(case: Case) -> None:
+    told: list[Step] = []
+    case.platform.context = replace(case.platform.context, report=lambda news: told.append(news))  # type: ignore[arg-type]
+    case.fail("graph", once(failing("restored")))
+    with pytest.raises(RestoreFailed):
+        case.restore()
+    ended = {news.name: news.failed for news in told if isinstance(news, Step) and news.seconds is not None}
+    assert ended["restore vectors"] == ""
+    assert ended["restore graph"] == "injected: no answer at restored"
+    assert ended["put back"] == ""
+
+
+def test_a_start_that_fails_is_told_as_failed(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unready(names: list[str], *_: object, **__: object) -> None:
+        if "archon-search" in names:
+            raise ServiceError("archon-search is not ready after 3 s\nlast log lines of archon-search:\n…")
+
+    monkeypatch.setattr("archon_dagster.restore.restore.wait_until_ready", unready)
+    told: list[Step] = []
+    case.platform.context = replace(case.platform.context, report=lambda news: told.append(news))  # type: ignore[arg-type]
+    result = case.restore(only=("graph",))
+    assert told[-1].name == "start"
+    assert told[-1].failed == "archon-search is not ready after 3 s"
+    assert set(result.unhealthy) == {"archon-search"}

@@ -13,7 +13,7 @@ RepositoryError
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Protocol
@@ -21,6 +21,7 @@ from typing import BinaryIO, Protocol
 from archon_dagster.errors import RepositoryError
 
 Buffer = bytes | bytearray | memoryview
+Check = Callable[[], None]
 
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 
@@ -69,7 +70,20 @@ class Backend(Protocol):
     """A place for objects. Every method may be called from several threads.
 
     Failures are :class:`~archon_dagster.errors.RepositoryError` and say what, where and what to do.
+
+    :ivar whole: an object that is listed has all its bytes, whatever happened when it was written; where that is not
+        in the nature of the storage (a disk that lost its cache), chunks are looked at before they are relied on.
     """
+
+    whole: bool
+
+    def heeding(self, check: Check) -> Backend:
+        """The same storage for a caller that may have to stop: no call goes on for long once ``check`` raises.
+
+        The call then raises what ``check`` raised, nothing more is sent, and whether a write that was under way has
+        happened is not known. Where no call waits for another machine, this is the backend itself.
+        """
+        ...
 
     def get(self, key: str, *, limit: int | None = None) -> StoredObject:
         """The whole object; :class:`ObjectNotFound` where there is none, :class:`ObjectUnreadable` where it is broken.

@@ -24,6 +24,7 @@ from typing import BinaryIO
 
 from archon_dagster.repository.backends.base import (
     Buffer,
+    Check,
     ObjectChanged,
     ObjectExists,
     ObjectInfo,
@@ -58,6 +59,11 @@ class FilesystemBackend:
         self._threads = threads
         self._unsynced: set[Path] = set()
         self._mutex = threading.Lock()
+
+    whole = False
+
+    def heeding(self, _check: Check) -> FilesystemBackend:
+        return self
 
     def describe(self) -> str:
         return str(self.root)

@@ -53,6 +53,7 @@ class FaultyProxy:
     plans: list[Plan] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     connections: int = 0
+    latency: float = 0.0  # seconds before anything is forwarded
 
     def fail(self, fault: Fault, *, method: str = "", containing: str = "", times: int = 1_000_000) -> None:
         """Break the next ``times`` requests of this method whose path holds this text."""
@@ -107,6 +108,8 @@ def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
         def _relay(self) -> None:
             fault = proxy.chosen(self.command, self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if proxy.latency:
+                proxy.end.wait(proxy.latency)
             if fault in _REFUSALS:
                 self._send(*_REFUSALS[fault], {})
                 return

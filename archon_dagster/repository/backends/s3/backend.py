@@ -19,7 +19,9 @@ from botocore.exceptions import ClientError
 
 from archon_dagster.errors import RepositoryError
 from archon_dagster.repository.backends.base import (
+    Backend,
     Buffer,
+    Check,
     ObjectChanged,
     ObjectInfo,
     ObjectNotFound,
@@ -27,6 +29,7 @@ from archon_dagster.repository.backends.base import (
     StoredObject,
     checked_key,
 )
+from archon_dagster.repository.backends.heeding import HeedingBackend
 from archon_dagster.repository.backends.s3 import conditional, writing
 from archon_dagster.repository.backends.s3.address import Address, parse_address
 from archon_dagster.repository.backends.s3.bucket import Bucket
@@ -53,6 +56,11 @@ class S3Backend:
         self._mutex = threading.Lock()
         self._touched: dict[str, tuple[str, str]] = {}  # key -> etag as handed out, etag since
         self._versions_seen = False
+
+    whole = True
+
+    def heeding(self, check: Check) -> Backend:
+        return HeedingBackend(self, check)
 
     def describe(self) -> str:
         return self._bucket.describe()

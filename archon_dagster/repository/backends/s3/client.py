@@ -19,6 +19,7 @@ from botocore.credentials import (
 from botocore.handlers import add_expect_header
 from botocore.session import Session
 
+from archon_dagster.repository.backends.heeding import heed
 from archon_dagster.repository.backends.s3.settings import S3Settings
 
 _DEFAULT_REGION = "us-east-1"  # a name that servers other than AWS take for "wherever you are"
@@ -38,7 +39,14 @@ def make_client(settings: S3Settings) -> Any:
         )
     # our bodies are small: waiting for a "continue" before each costs a round trip and gains nothing
     client.meta.events.unregister("before-call.s3", add_expect_header)
+    # a request whose caller has gone is not sent, and not repeated
+    client.meta.events.register_first("before-send.s3", _heed)
+    client.meta.events.register_first("needs-retry.s3", _heed)
     return client
+
+
+def _heed(**_: Any) -> None:
+    heed()
 
 
 def _config(settings: S3Settings) -> Config:

@@ -9,6 +9,7 @@ import io
 import time
 
 from archon_dagster.repository.backends.base import Buffer
+from archon_dagster.repository.backends.heeding import heed
 from archon_dagster.repository.backends.s3.errors import TooSlow
 from archon_dagster.repository.backends.s3.settings import S3Settings
 
@@ -44,6 +45,7 @@ class PacedBody(io.BytesIO):
         self._pace, self._asked = Pace(settings, "write", where), 0.0
 
     def read(self, size: int | None = -1, /) -> bytes:
+        heed()
         now = time.monotonic()
         block = super().read(size)
         if self._asked:

@@ -21,6 +21,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from archon_dagster.repository.backends.heeding import undisturbed
 from archon_dagster.repository.backends.s3.bucket import Bucket
 from archon_dagster.repository.backends.s3.errors import explained, status_of
 
@@ -111,7 +112,8 @@ def _ahead(bucket: Bucket, name: dict[str, str]) -> timedelta:
 
 def _remove(bucket: Bucket, name: dict[str, str]) -> None:
     try:
-        bucket.client.delete_object(**name)
+        with undisturbed():
+            bucket.client.delete_object(**name)
     except (ClientError, BotoCoreError) as error:
         _log.warning("%s cannot be deleted from %s: %s", name["Key"], bucket.describe(), error)
 

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from urllib3.exceptions import HTTPError
 
 from archon_dagster.repository.backends.base import ObjectChanged, ObjectNotFound, ObjectUnreadable
+from archon_dagster.repository.backends.heeding import heed
 from archon_dagster.repository.backends.s3.bucket import Bucket
 from archon_dagster.repository.backends.s3.errors import explained, explanation, is_missing, status_of
 from archon_dagster.repository.backends.s3.pace import Pace
@@ -77,6 +78,7 @@ class ObjectStream(io.RawIOBase):
         """The next bytes; empty at the end alone."""
         most = min(most, BLOCK, self.size - self._position)
         while most > 0:
+            heed()
             part, failure = self._receive(most)
             if part:
                 self._position += len(part)

@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from archon_dagster.errors import RepositoryError
 from archon_dagster.repository.backends.base import Buffer
+from archon_dagster.repository.backends.heeding import shared, undisturbed
 from archon_dagster.repository.backends.s3.bucket import Bucket
 from archon_dagster.repository.backends.s3.errors import explained
 from archon_dagster.repository.backends.s3.pace import PacedBody
@@ -57,7 +58,8 @@ def put_large(bucket: Bucket, key: str, data: Buffer) -> str:
 
 def _give_up(bucket: Bucket, key: str, upload: str, error: BaseException) -> None:
     try:
-        bucket.client.abort_multipart_upload(**bucket.object(key), UploadId=upload)
+        with undisturbed():
+            bucket.client.abort_multipart_upload(**bucket.object(key), UploadId=upload)
     except (ClientError, BotoCoreError) as failure:
         error.add_note(f"its parts stay on the server until a later backup removes them: {failure}")
 
@@ -70,7 +72,7 @@ def _upload(bucket: Bucket, key: str, upload: str, data: memoryview) -> list[dic
 
     numbers = range(1, -(-len(data) // PART) + 1)
     with ThreadPoolExecutor(_PARTS_AT_ONCE, thread_name_prefix="part") as threads:
-        waits = [threads.submit(send, number) for number in numbers]
+        waits = [threads.submit(shared(send), number) for number in numbers]
         try:
             return [wait.result() for wait in waits]
         except BaseException:

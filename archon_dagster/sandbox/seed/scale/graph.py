@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from archon_dagster.errors import ConfigurationError, StoreError
@@ -43,10 +44,7 @@ _CREATE_MARK = f"UNWIND $rows AS r CREATE (m:{_MARK}) {_SET}"
 _CHANGE_MARK = f"UNWIND $rows AS r MATCH (m:{_MARK}) {_SET}"
 _READ_MARK = f"MATCH (m:{_MARK}) RETURN m.keyed, m.linked, m.refused"
 _COUNT = f"MATCH (n) WHERE n.{KEY} IS NOT NULL RETURN count(n)"
-_NEAR = (
-    f"UNWIND $rows AS r MATCH (n) WHERE n.{KEY} >= r.from OR n.{KEY} < {TOPICS} "
-    f"RETURN n.{KEY}, id(n)"
-)  # fmt: skip
+_NEAR = f"UNWIND $rows AS r MATCH (n) WHERE n.{KEY} >= r.lowest OR n.{KEY} < {TOPICS} RETURN n.{KEY}, id(n)"
 _SCHEMA = (
     SchemaObject("index", "label+property", on="Entity", properties=("entity_id",)),
     SchemaObject("index", "label+property", on="File", properties=("source_path",)),
@@ -98,11 +96,11 @@ class GraphSeed:
         """Make the graph be there; returns the nodes and the relationships that were written."""
         if not self._mark.there:
             self._create_schema()
-            self._write("begin the graph", [(_CREATE_MARK, [self._marked()])])
+            self._bolt.write("begin the graph", [(_CREATE_MARK, [self._marked()])])
             self._mark.there = True
         elif self._mark.linked < self._scale:
-            near = {"from": self._mark.linked - WINDOW}
-            self._ids = dict(self._bolt.rows(_NEAR, "find the nodes to go on from", rows=[near]))  # type: ignore[arg-type]
+            near = {"lowest": self._mark.linked - WINDOW}
+            self._ids = dict(self._bolt.rows(_NEAR, "find the nodes to go on from", rows=[near]))
         nodes = relationships = 0
         for block in self._blocks():
             nodes += self._write_nodes(range(max(block.start, self._mark.keyed), block.stop))
@@ -130,7 +128,7 @@ class GraphSeed:
             if not statements:
                 self.refusals.add(str(item), f"{self._dialect} has nothing like it")
             for text in statements:
-                self.refusals.attempt(str(item), lambda t=text: self._bolt.rows(t, "create an index"), QueryRefused)
+                self.refusals.attempt(str(item), partial(self._bolt.rows, text, f"create {item}"), QueryRefused)
 
     # nodes ---------------------------------------------------------------------------------------------------------
 
@@ -151,7 +149,7 @@ class GraphSeed:
         if reason is not None:
             self.refusals.add(name, f"{self._dialect} cannot keep {reason}")
             return False
-        return self.refusals.attempt(name, lambda: self._create_nodes(numbers), QueryRefused)
+        return self.refusals.attempt(name, partial(self._create_nodes, numbers), QueryRefused)
 
     def _create_nodes(self, numbers: range) -> None:
         groups: dict[tuple[tuple[str, ...], tuple[str, ...]], list[dict[str, Any]]] = {}
@@ -163,7 +161,7 @@ class GraphSeed:
         statements = [(self._dialect.node_batch(*group), rows) for group, rows in groups.items()]
         keyed, self._mark.keyed = self._mark.keyed, numbers.stop
         try:
-            answers = self._write("create nodes", [*statements, (_CHANGE_MARK, [self._marked()])])
+            answers = self._bolt.write("create nodes", [*statements, (_CHANGE_MARK, [self._marked()])])
         except BaseException:
             self._mark.keyed = keyed
             raise
@@ -202,8 +200,9 @@ class GraphSeed:
         statements = [(self._dialect.relationship_batch(kind, bare=empty), r) for (kind, empty), r in groups.items()]
         statements += [(_hang(labels), bare[labels]) for labels in BARE if labels in bare]
         self._mark.linked = numbers.stop
-        answers = self._write("create relationships", [*statements, (_CHANGE_MARK, [self._marked()])])
-        created, wanted = sum(rows[0][0] for rows in answers[:-1]), sum(len(rows) for _, rows in statements)
+        answers = self._bolt.write("create relationships", [*statements, (_CHANGE_MARK, [self._marked()])])
+        created: int = sum(rows[0][0] for rows in answers[:-1])
+        wanted = sum(len(rows) for _, rows in statements)
         if created != wanted:
             raise StoreError(
                 f"{wanted:,} relationships were sent, {created:,} were created",
@@ -222,9 +221,6 @@ class GraphSeed:
     def _marked(self) -> dict[str, Any]:
         mark = self._mark
         return {"keyed": mark.keyed, "linked": mark.linked, "refused": json.dumps(self.refusals.reasons)}
-
-    def _write(self, operation: str, statements: list[Statement]) -> list[list[tuple[Any, ...]]]:
-        return self._bolt.write(operation, statements)
 
 
 def endpoint(settings: Settings) -> Endpoint:

@@ -58,8 +58,9 @@ def _moments() -> tuple[Oddity, ...]:
     import pytz  # type: ignore[import-untyped]
     from neo4j.time import Date, DateTime, Duration, Time
 
-    def in_zone(zone: Any, *utc: int) -> DateTime:
-        return DateTime(*utc, tzinfo=pytz.UTC).as_timezone(zone)  # as the driver makes them
+    def in_zone(zone: Any, month: int, day: int, hour: int, minute: int, nanosecond: int = 0) -> DateTime:
+        utc = DateTime(2024, month, day, hour, minute, 0, nanosecond, tzinfo=pytz.UTC)
+        return utc.as_timezone(zone)  # as the driver makes them
 
     vienna, offset = pytz.timezone("Europe/Vienna"), pytz.FixedOffset(330)
     return (
@@ -69,11 +70,11 @@ def _moments() -> tuple[Oddity, ...]:
         Oddity("local datetime", {"odd": DateTime(2024, 2, 29, 23, 59, 59, 123_456_000)}),
         Oddity("local datetime with nanoseconds", {"odd": DateTime(2024, 2, 29, 23, 59, 59, 123_456_789)}),
         Oddity("local datetime before 1970", {"odd": DateTime(1969, 7, 20, 20, 17, 40, 500_000_000)}),
-        Oddity("datetime with zone", {"odd": in_zone(vienna, 2024, 6, 1, 10, 0, 0, 1000)}),
-        Oddity("first of the doubled hour", {"odd": in_zone(vienna, 2024, 10, 27, 0, 30, 0, 0)}),
-        Oddity("second of the doubled hour", {"odd": in_zone(vienna, 2024, 10, 27, 1, 30, 0, 0)}),
-        Oddity("datetime with offset", {"odd": in_zone(offset, 2024, 6, 1, 10, 0, 0, 0)}),
-        Oddity("datetime in UTC", {"odd": in_zone(pytz.UTC, 2024, 6, 1, 10, 0, 0, 0)}),
+        Oddity("datetime with zone", {"odd": in_zone(vienna, 6, 1, 10, 0, 1000)}),
+        Oddity("first of the doubled hour", {"odd": in_zone(vienna, 10, 27, 0, 30)}),
+        Oddity("second of the doubled hour", {"odd": in_zone(vienna, 10, 27, 1, 30)}),
+        Oddity("datetime with offset", {"odd": in_zone(offset, 6, 1, 10, 0)}),
+        Oddity("datetime in UTC", {"odd": in_zone(pytz.UTC, 6, 1, 10, 0)}),
         Oddity("duration", {"odd": Duration(days=3, seconds=7, nanoseconds=1000)}),
         Oddity("negative duration", {"odd": Duration(days=-3, seconds=-7)}),
         Oddity("duration with months", {"odd": Duration(months=14, days=3)}),

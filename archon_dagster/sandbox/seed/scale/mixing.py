@@ -23,9 +23,10 @@ SPECIAL_IDS: tuple[int | str, ...] = (
 """Ids of the first points: the ends of both kinds, and what a float or a signed integer gets wrong."""
 
 _WORDS = (
-    "backup restore snapshot shard segment vector graph entity relation bridge index search document chunk page "
-    "source project agent task prompt token model answer quality pattern memory stream batch query filter payload"
-).split()
+    "backup", "restore", "snapshot", "shard", "segment", "vector", "graph", "entity", "relation", "bridge",
+    "index", "search", "document", "chunk", "page", "source", "project", "agent", "task", "prompt", "token",
+    "model", "answer", "quality", "pattern", "memory", "stream", "batch", "query", "filter", "payload",
+)  # fmt: skip
 
 
 def mixed(number: int, salt: int = 0) -> int:

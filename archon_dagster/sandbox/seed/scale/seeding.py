@@ -4,13 +4,14 @@ Record ``i`` depends on ``i`` alone: the same scale always gives the same conten
 peculiar comes once each at the beginning and then in one record of a hundred. What a server cannot hold is found by
 asking it, told in the report, and left out. Everything streams; only a few hundred ids are ever kept.
 
-The data have collections, labels of their own mark and an SQL schema to themselves; nothing else is touched, and
-nothing is ever deleted but that SQL schema.
+The data have collections, nodes with a number of their own and an SQL schema to themselves; nothing else is touched,
+and nothing is ever deleted but that SQL schema.
 """
 
 from __future__ import annotations
 
 import resource
+import sys
 import time
 from dataclasses import dataclass
 
@@ -107,5 +108,5 @@ def _check_range(what: str, value: int, most: int) -> None:
 
 
 def _peak() -> int:
-    """Linux counts in KiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from archon_dagster.sandbox.seed.scale import odd_json
@@ -73,23 +74,36 @@ def line(row: Row) -> bytes:
     return ("\t".join(map(copy_field, row)) + "\n").encode()
 
 
-TABLES: tuple[tuple[str, str, Callable[[int], int], Callable[[int], Row]], ...] = (
-    ("sources", "id, name, parent, metadata", sources, source),
-    (
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One generated table.
+
+    :param name: as SQL; :param columns: of its ``COPY``; :param count: its rows at a scale; :param make: one of them.
+    """
+
+    name: str
+    columns: str
+    count: Callable[[int], int]
+    make: Callable[[int], Row]
+
+
+TABLES = (
+    Table("sources", "id, name, parent, metadata", sources, source),
+    Table(
         "documents",
         "id, source, external, title, content, odd, tags, grid, digest, quality, weight, ratio, largest, status, "
         "verified, created_at, noted_at, day, hour, took",
         lambda scale: scale,
         document,
     ),
-    ('"Odd ""Events"""', '"select", "With Space", "ключ", document, span', events, event),
+    Table('"Odd ""Events"""', '"select", "With Space", "ключ", document, span', events, event),
 )
-"""Table, columns, its rows at a scale, and how to make one; referenced tables first."""
+"""Referenced tables first."""
 
 
-def lines(count: int, make: Callable[[int], Row]) -> Iterator[bytes]:
-    for number in range(count):
-        yield line(make(number))
+def lines(table: Table, scale: int) -> Iterator[bytes]:
+    for number in range(table.count(scale)):
+        yield line(table.make(number))
 
 
 def _json(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Write the generated tables with ``psql``: one transaction that drops what an earlier run has made, and streams rows."""
+"""Write the generated tables with ``psql``: one transaction drops those of an earlier run and streams the rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib.resources import files
 
 from archon_dagster.errors import StoreError, StoreUnavailable
 from archon_dagster.sandbox.seed.scale.refusals import Refusals
-from archon_dagster.sandbox.seed.scale.table_rows import TABLES, lines
+from archon_dagster.sandbox.seed.scale.table_rows import TABLES, Table, lines
 from archon_dagster.stores.base import Progress, Work
 from archon_dagster.stores.relational.running import Program, running
 from archon_dagster.stores.relational.sql import QUIET, query
@@ -45,7 +45,7 @@ class TableSeed:
         options = (*QUIET, "--single-transaction", "--output=/dev/null")
         with running(self._store.programs, self._work, "psql", *options, database=self._store.database) as psql:
             psql.write(b"SET client_encoding = 'UTF8'; SET client_min_messages = warning;\n" + _script("tables.sql"))
-            counts = {f"archon_scale.{name}": self._copy(psql, *rest, name) for name, *rest in _sized(self._scale)}
+            counts = {f"archon_scale.{table.name}": self._copy(psql, table) for table in TABLES}
             for table, column in _NUMBERED:
                 psql.write(_continue(table, column))
             psql.write(_script("tables_after.sql") + "".join(f"{text};\n" for text in extras).encode())
@@ -55,16 +55,16 @@ class TableSeed:
             psql.end()
         return counts
 
-    def _copy(self, psql: Program, columns: str, count: int, make: object, table: str) -> int:
-        psql.write(f"COPY {table} ({columns}) FROM stdin;\n".encode())
-        pending = bytearray()
-        for done, line in enumerate(lines(count, make), start=1):  # type: ignore[arg-type]
+    def _copy(self, psql: Program, table: Table) -> int:
+        psql.write(f"COPY {table.name} ({table.columns}) FROM stdin;\n".encode())
+        pending, count = bytearray(), table.count(self._scale)
+        for done, line in enumerate(lines(table, self._scale), start=1):
             pending += line
             if len(pending) >= _BLOCK:
                 psql.write(bytes(pending))
                 pending.clear()
             if done % _EVERY == 0 or done == count:
-                self._work.report(Progress("relational", table, done, count, "rows"))
+                self._work.report(Progress("relational", table.name, done, count, "rows"))
         psql.write(bytes(pending) + b"\\.\n")
         return count
 
@@ -81,10 +81,6 @@ class TableSeed:
             else:
                 found += [statement] if statement else []
         return found
-
-
-def _sized(scale: int) -> list[tuple[object, ...]]:
-    return [(table, columns, count(scale), make) for table, columns, count, make in TABLES]
 
 
 def _script(name: str) -> bytes:

@@ -8,7 +8,7 @@ been at the collection, and all of it is written again.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from archon_dagster.errors import ConfigurationError, StoreError
@@ -47,9 +47,13 @@ class VectorSeed:
             self._there[wanted.name] = count
             if count > wanted.count(self._scale):
                 raise self._in_the_way(wanted.name, f"already holds {count:,} points, those of a larger scale")
-            sizes = dense_vectors(self._client.info(wanted.name)["config"]).get("", {}).get("size")
-            if sizes != wanted.config["vectors"].get("size", sizes):
-                raise self._in_the_way(wanted.name, f"has {sizes} dimensions")
+            if wanted.name == MAIN:
+                self._check_dimension(wanted)
+
+    def _check_dimension(self, wanted: Collection) -> None:
+        size = dense_vectors(self._client.info(wanted.name)["config"]).get("", {}).get("size")
+        if size != wanted.config["vectors"]["size"]:
+            raise self._in_the_way(wanted.name, f"has vectors of {size} dimensions")
 
     def write(self) -> tuple[dict[str, int], int]:
         """Make every collection be there; returns the points of each, and how many of them were sent."""
@@ -58,8 +62,8 @@ class VectorSeed:
         for wanted in self._wanted:
             if not self._created(wanted):
                 continue
-            counts[wanted.name] = wanted.count(self._scale)
-            sent += self._fill(wanted, counts[wanted.name])
+            sent += self._filled(wanted)
+            counts[wanted.name] = self._client.count(wanted.name)
             for field, schema in wanted.indexes.items():
                 create = partial(self._client.create_index, wanted.name, field, schema, self._work.deadline)
                 self.refusals.attempt(f"index of {field} in {wanted.name}", create, Refused)
@@ -69,6 +73,16 @@ class VectorSeed:
     def _created(self, wanted: Collection) -> bool:
         create = partial(self._client.create_collection, wanted.name, wanted.config)
         return wanted.name in self._there or self.refusals.attempt(f"collection {wanted.name}", create, Refused)
+
+    def _filled(self, wanted: Collection) -> int:
+        """The points that were sent. Old servers make collections of kinds they do not know, and refuse the points."""
+        try:
+            return self._fill(wanted, wanted.count(self._scale))
+        except Refused as error:
+            if wanted.name == MAIN or error.status >= 500:
+                raise
+            self.refusals.add(f"points of {wanted.name}", error.said)
+            return 0
 
     def _fill(self, wanted: Collection, count: int) -> int:
         there = self._there.get(wanted.name, 0)
@@ -92,7 +106,7 @@ class VectorSeed:
         """The first point of each kind by itself: a refusal is remembered, and the point written without it."""
         for number in range(count):
             kind = points.oddity(number)
-            if kind is None or not self.refusals.attempt(kind, lambda n=number: self._one(wanted, n), Refused):
+            if kind is None or not self.refusals.attempt(kind, partial(self._one, wanted, number), Refused):
                 self._one(wanted, number)
 
     def _one(self, wanted: Collection, number: int) -> None:
@@ -109,11 +123,11 @@ class VectorSeed:
                 self._work.check()
                 body = _body(batch)
                 if sending is not None:
-                    done += _finished(sending)
+                    done += sending.result()
                     self._work.report(Progress("vectors", wanted.name, done, numbers.stop, "points"))
                 sending = sender.submit(self._put, wanted.name, body, len(batch))
             if sending is not None:
-                done += _finished(sending)
+                done += sending.result()
                 self._work.report(Progress("vectors", wanted.name, done, numbers.stop, "points"))
         return len(numbers)
 
@@ -132,10 +146,6 @@ class VectorSeed:
 def connected(settings: Settings) -> Transport:
     key = settings.qdrant_api_key
     return Transport(settings.qdrant_url, key.get_secret_value() if key else None)
-
-
-def _finished(sending: Future[int]) -> int:
-    return sending.result()
 
 
 def _body(batch: list[bytes]) -> bytes:
