@@ -146,8 +146,8 @@ class Steps:
             yield
         except BaseException as error:
             shown = _explained(error, name) if isinstance(error, OSError) else error
-            first = str(shown).partition("\n")[0] or type(shown).__name__
-            self.context.report(replace(news, seconds=time.monotonic() - started, failed=first))
+            why = first_line(shown) or type(shown).__name__
+            self.context.report(replace(news, seconds=time.monotonic() - started, failed=why))
             if shown is not error:
                 raise shown from error
             raise
@@ -156,7 +156,12 @@ class Steps:
 
 
 def _in_a_line(unhealthy: dict[str, str]) -> str:
-    return "; ".join(dict.fromkeys(reason.partition("\n")[0] for reason in unhealthy.values()))
+    return "; ".join(dict.fromkeys(map(first_line, unhealthy.values())))
+
+
+def first_line(error: BaseException | str) -> str:
+    """What an error says before its details."""
+    return str(error).partition("\n")[0]
 
 
 def _explained(error: OSError, step: str) -> ArchonError:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from archon_dagster.errors import ArchonError, Cancelled, RestoreFailed
 from archon_dagster.repository.manifest import Manifest
 from archon_dagster.restore.request import command
-from archon_dagster.restore.steps import PUT_BACK, Steps
+from archon_dagster.restore.steps import PUT_BACK, Steps, first_line
 from archon_dagster.stores.base import StoreName
 
 
@@ -40,7 +40,7 @@ def _roll_back(steps: Steps) -> str:
     if safety is None:
         return f"no safety backup of {', '.join(touched)}"
     failed: list[str] = []
-    with steps.step(PUT_BACK, safety.id, failed=lambda: "; ".join(failed)):
+    with steps.step(PUT_BACK, safety.id, failed=lambda: "; ".join(map(first_line, failed))):
         failed += _revive(steps)
         for name in touched:
             failed += _store_back(steps, name, safety)
@@ -49,11 +49,15 @@ def _roll_back(steps: Steps) -> str:
 
 def _revive(steps: Steps) -> list[str]:
     """A server that died during the restore has to run again before its data can be put back."""
-    try:
-        steps.start_stores()
-    except Exception as error:  # noqa: BLE001 - reported; what can be put back must be
-        return [str(error)]
-    return []
+    failed: list[str] = []
+    for _ in range(2):  # it may still have been dying, and so counted as running, when it was first asked to start
+        try:
+            steps.start_stores()
+        except Exception as error:  # noqa: BLE001 - reported; what can be put back must be
+            failed = [str(error)]
+        else:
+            return []
+    return failed
 
 
 def _store_back(steps: Steps, name: StoreName, safety: Manifest) -> list[str]:
@@ -64,8 +68,15 @@ def _store_back(steps: Steps, name: StoreName, safety: Manifest) -> list[str]:
         steps.restore_store(name, safety)
         steps.compare(safety, (name,))
     except Exception as error:  # noqa: BLE001 - reported; the other stores must be put back all the same
-        return [] if _is_as_it_was(steps, name, safety) else [f"{name}: {type(error).__name__}: {error}"]
+        return [] if _is_as_it_was(steps, name, safety) else [f"{name}: {_brief(error)}"]
     return []
+
+
+def _brief(error: Exception) -> str:
+    """Why, and what to do; without log lines, which the revival has told already."""
+    if isinstance(error, ArchonError):
+        return "; what to do: ".join(filter(None, [first_line(error), error.todo]))
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def _is_as_it_was(steps: Steps, name: StoreName, safety: Manifest) -> bool:

@@ -397,3 +397,21 @@ def test_a_start_that_fails_is_told_as_failed(case: Case, monkeypatch: pytest.Mo
     assert told[-1].name == "start"
     assert told[-1].failed == "archon-search is not ready after 3 s"
     assert set(result.unhealthy) == {"archon-search"}
+
+
+def test_a_server_that_was_still_dying_when_it_was_asked_to_start_is_started_once_more(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[tuple[str, ...]] = []
+
+    def wait(names: list[str], *_: object, **__: object) -> None:
+        waits.append(tuple(names))
+        if len(waits) == 2:  # the first one is on the way forth
+            raise ServiceError("postgres is not ready: process exited")
+
+    monkeypatch.setattr("archon_dagster.restore.restore.wait_until_ready", wait)
+    case.fail("relational", once(failing("restored")))
+    with pytest.raises(RestoreFailed, match="identical"):
+        case.restore(only=("relational",))
+    assert waits == [("postgres",)] * 3
+    assert case.platform.live() == case.changed
