@@ -18,6 +18,7 @@ from archon_dagster.backup.capture import capture
 from archon_dagster.backup.checks import Expected, check_backup, last_good, mark_checks
 from archon_dagster.context import OperationContext, Step
 from archon_dagster.errors import ConfigurationError, StoreError
+from archon_dagster.platform.absence import require_present
 from archon_dagster.platform.quiesce import thaw_leftovers
 from archon_dagster.repository.lock import Lease
 from archon_dagster.repository.manifest import BackupKind, Manifest
@@ -69,6 +70,7 @@ def take_backup(context: OperationContext, request: BackupRequest) -> BackupResu
     """Take one backup under the repository's lock; see the module for the order and what a failure leaves."""
     if not request.stores:
         raise ConfigurationError("no store to back up was named", todo=f"name at least one of {', '.join(STORES)}")
+    require_present(request.stores, context.settings, context.runtime)
     with context.repository.lock(f"{request.kind} backup") as lease:
         thaw_leftovers(context.settings, context.runtime)
         context.sweep()

@@ -38,7 +38,7 @@ BALLAST = 48  # MiB that a store holds when it is backed up, and no longer when 
 ROOM = {"vectors": 96, "relational": 24}  # MiB that a disk has left: enough to load all but the ballast
 LARGEST = 40  # MiB that a file may have: the ballast's is larger
 VOLUME = 512  # MiB of the small volume on which real servers keep their data
-SAYS = {"vectors": "restoring collection ballast stopped half way", "relational": "{}\nHINT:  Check free disk space"}
+SAYS = {"vectors": "{}", "relational": "{}\nHINT:  Check free disk space"}
 SERVICE = {"vectors": "qdrant", "relational": "postgres"}
 
 

@@ -1,4 +1,4 @@
-"""`archon restore` while the whole platform is down: it says what to start and how, and touches nothing."""
+"""A restore or a backup while the whole platform is down: it says what to start and how, and touches nothing."""
 
 from __future__ import annotations
 
@@ -42,8 +42,13 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 
 @pytest.mark.parametrize("way", [("--direct",), ()], ids=["direct", "through Dagster"])
-def test_it_names_the_servers_and_the_command_that_starts_them(shell: Shell, way: tuple[str, ...]) -> None:
-    done = shell.archon("restore", "latest", "--confirm", "RESTORE", *way)
+@pytest.mark.parametrize(
+    "what", [("restore", "latest", "--confirm", "RESTORE"), ("backup",)], ids=["restore", "backup"]
+)
+def test_it_names_the_servers_and_the_command_that_starts_them(
+    shell: Shell, what: tuple[str, ...], way: tuple[str, ...]
+) -> None:
+    done = shell.archon(*what, *way)
     assert done.returncode == 6, done.stderr
     assert "not running: qdrant, memgraph, postgres; nothing was touched" in done.stderr
     assert "what to do: archon sandbox up; then type the same again" in done.stderr

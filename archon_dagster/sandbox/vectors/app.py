@@ -41,7 +41,7 @@ def build(registry: Registry, *, version: str, key: str | None = None, read_only
     return Starlette(
         routes=_routes(registry, optimizer, version),
         middleware=[Middleware(http.ApiKeys, key=key, read_only_key=read_only_key)],
-        exception_handlers={404: http.nothing_here, 405: http.nothing_here},
+        exception_handlers={404: http.nothing_here, 405: http.nothing_here, OSError: http.disk_refuses},
         lifespan=lifespan,
     )
 

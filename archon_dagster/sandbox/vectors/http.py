@@ -73,8 +73,6 @@ def answering(registry: Registry, handler: Handler) -> Endpoint:
             answer = await run_in_threadpool(handler, call)
         except ServerError as error:
             return failure(error, started)
-        except OSError as error:
-            return failure(from_os(error), started)
         return answer if isinstance(answer, Response) else success(answer, started)
 
     return endpoint
@@ -107,6 +105,12 @@ def _json(text: str, status: int) -> Response:
 def nothing_here(request: Request, error: Exception) -> Response:
     """Unknown routes, and methods a route does not have, are 404 without a body."""
     return Response(status_code=404)
+
+
+def disk_refuses(request: Request, error: Exception) -> Response:
+    """What the file system refuses (a full disk, a name too long to be one) is the server's own error."""
+    assert isinstance(error, OSError)
+    return failure(from_os(error), time.perf_counter())
 
 
 class ApiKeys:

@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from archon_dagster.sandbox.vectors import http, recovery, snapshots
 from archon_dagster.sandbox.vectors.body import required
-from archon_dagster.sandbox.vectors.errors import BadRequest, NotFound, ServerError, from_os
+from archon_dagster.sandbox.vectors.errors import BadRequest, NotFound, ServerError
 from archon_dagster.sandbox.vectors.http import Call, Endpoint
 from archon_dagster.sandbox.vectors.registry import Registry
 
@@ -77,6 +77,9 @@ class SnapshotEndpoints:
         received = Path(scratch.name) / "received"
         try:
             await run_in_threadpool(_copy, given.file, received)
+        except OSError:
+            scratch.cleanup()
+            raise
         finally:
             await form.close()
 
@@ -99,8 +102,6 @@ class SnapshotEndpoints:
             return http.success(await asyncio.shield(task_running), started)
         except ServerError as error:
             return http.failure(error, started)
-        except OSError as error:
-            return http.failure(from_os(error), started)
 
     async def _quietly(self, work: Callable[[], Any]) -> None:
         try:
