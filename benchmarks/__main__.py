@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import data, listing, memory, report
+from benchmarks import data, listing, memory, report, s3, startup
 from benchmarks.measure import Row
 from benchmarks.peers import Borg, Restic
 from benchmarks.platform import PlatformBenchmark
 from benchmarks.repository import RepositoryBenchmark
 
-PARTS = ("repository", "memory", "listing", "platform")
+PARTS = ("repository", "memory", "s3", "listing", "platform", "startup")
 
 
 def main() -> int:
@@ -53,6 +53,11 @@ def _memory(options: argparse.Namespace, scratch: Path, rows: list[Row], facts: 
     facts["memory_mib_above_idle"] = memory.run(options.data / f"{options.megabytes}", scratch)
 
 
+def _s3(options: argparse.Namespace, scratch: Path, rows: list[Row], facts: dict[str, Any]) -> None:
+    data.make(options.data / f"{options.megabytes}", options.megabytes)
+    facts["s3"] = s3.run(options.data / f"{options.megabytes}")
+
+
 def _listing(options: argparse.Namespace, scratch: Path, rows: list[Row], facts: dict[str, Any]) -> None:
     facts["listing_seconds"] = listing.run(_made(scratch / "listing"), options.backups)
 
@@ -63,8 +68,13 @@ def _platform(options: argparse.Namespace, scratch: Path, rows: list[Row], facts
     facts["platform"] = benchmark.facts
 
 
+def _startup(options: argparse.Namespace, scratch: Path, rows: list[Row], facts: dict[str, Any]) -> None:
+    facts["startup_seconds"] = startup.run(scratch / "startup", options.rounds)
+
+
 _PARTS: dict[str, Callable[[argparse.Namespace, Path, list[Row], dict[str, Any]], None]] = {
-    "repository": _repository, "memory": _memory, "listing": _listing, "platform": _platform,
+    "repository": _repository, "memory": _memory, "s3": _s3, "listing": _listing, "platform": _platform,
+    "startup": _startup,
 }  # fmt: skip
 
 

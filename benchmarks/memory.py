@@ -12,6 +12,6 @@ def run(data: Path, scratch: Path, times: int = 10) -> dict[str, Any]:
     """Stream the same files once and ``times`` times, made different each time so that nothing deduplicates."""
     folder = data / "base"
     return {
-        f"{count}x": ours("stream", scratch / f"memory-{count}", folder, Path(str(count)))["memory_mib"]
+        f"{count}x": ours("stream", scratch / f"memory-{count}", folder, str(count))["memory_mib"]
         for count in (1, times)
     }

@@ -25,11 +25,11 @@ BLOCK = 1 << 20
 _CUTS: dict[str, Cut] = {".snapshot": "tar", ".jsonl": "lines", ".dump": "content"}
 
 
-def ingest(repository: Path, folder: Path) -> dict[str, Any]:
+def ingest(repository: str, folder: str) -> dict[str, Any]:
     """Store every file of a folder as an artifact of one backup, durable when it returns."""
-    target = Repository.open(str(repository), create=True)
+    target = Repository.open(repository, create=True)
     with target.begin("manual") as pending:
-        for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        for path in _files(folder):
             with (
                 path.open("rb", buffering=0) as file,
                 pending.artifact("vectors", path.name, "file", media_type="application/octet-stream",
@@ -42,14 +42,14 @@ def ingest(repository: Path, folder: Path) -> dict[str, Any]:
     return {"added": manifest.bytes_added, "chunks": manifest.chunks_added, "read": manifest.bytes_read}
 
 
-def stream(repository: Path, folder: Path, times: Path) -> dict[str, Any]:
+def stream(repository: str, folder: str, times: str) -> dict[str, Any]:
     """As :func:`ingest`, with every file ``times`` times as long; the copies differ in every megabyte."""
-    target = Repository.open(str(repository), create=True)
+    target = Repository.open(repository, create=True)
     with target.begin("manual") as pending:
-        for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        for path in _files(folder):
             with pending.artifact("vectors", path.name, "file", media_type="application/octet-stream",
                                   cut=_CUTS[path.suffix]) as artifact:  # fmt: skip
-                for copy in range(int(times.name)):
+                for copy in range(int(times)):
                     with path.open("rb", buffering=0) as file:
                         while block := file.read(BLOCK):
                             artifact.write(copy.to_bytes(8) + block[8:] if copy else block)
@@ -57,20 +57,24 @@ def stream(repository: Path, folder: Path, times: Path) -> dict[str, Any]:
     return {}
 
 
-def verify(repository: Path) -> dict[str, Any]:
+def verify(repository: str) -> dict[str, Any]:
     """Read every chunk of the newest backup back."""
-    opened = Repository.open(str(repository))
+    opened = Repository.open(repository)
     newest = opened.backups()[0].id
     with tempfile.TemporaryDirectory() as scratch:
         opened.verify(newest, Work(Path(scratch)), record=False).raise_for_damage()
     return {}
 
 
-def export(repository: Path, target: Path) -> dict[str, Any]:
+def export(repository: str, target: str) -> dict[str, Any]:
     """Write the newest backup as plain files, proven and synced."""
-    opened = Repository.open(str(repository))
-    opened.export(opened.resolve(opened.backups()[0].id), target)
+    opened = Repository.open(repository)
+    opened.export(opened.resolve(opened.backups()[0].id), Path(target))
     return {}
+
+
+def _files(folder: str) -> list[Path]:
+    return sorted(path for path in Path(folder).iterdir() if path.is_file())
 
 
 VERBS: dict[str, Callable[..., dict[str, Any]]] = {
@@ -81,9 +85,9 @@ VERBS: dict[str, Callable[..., dict[str, Any]]] = {
 }
 
 
-def main(verb: str, *paths: str) -> None:
+def main(verb: str, *places: str) -> None:
     idle, started = peak_mib(), time.perf_counter()
-    found = VERBS[verb](*map(Path, paths))
+    found = VERBS[verb](*places)
     seconds = time.perf_counter() - started
     print(json.dumps({"seconds": seconds, "memory_mib": peak_mib() - idle, **found}))  # noqa: T201
 

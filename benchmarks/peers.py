@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from benchmarks.measure import command
+from benchmarks.measure import aside, command
 
 
 class Restic:
@@ -25,7 +25,7 @@ class Restic:
         return _version("restic", "version")
 
     def init(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        aside(self.folder)
         self.folder.mkdir(parents=True)
         command("restic", "init", "--quiet", env=self.env)
 
@@ -56,7 +56,7 @@ class Borg:
         return _version("borg", "--version")
 
     def init(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        aside(self.folder)
         self.folder.mkdir(parents=True)
         command("borg", "init", "--encryption", "none", env=self.env)
 

@@ -26,6 +26,7 @@ from archon_dagster.stores.base import StoreName
 _STATEMENTS = 1500  # replayed one by one; more would only take longer
 _SEARCHES = 150
 _SEARCH_LIMIT = 60.0  # seconds
+_RATED: tuple[StoreName, ...] = ("vectors", "graph")
 
 
 class PlatformBenchmark:
@@ -45,6 +46,7 @@ class PlatformBenchmark:
                 "rows": sum(report.rows.values()),
             }
             manifest = self._backup(context)
+            self._exports(context)
             self._fingerprints(context)
             self._searchers(context)
             self._restores(context, manifest)
@@ -69,20 +71,26 @@ class PlatformBenchmark:
         }  # fmt: skip
         return manifest
 
-    def _fingerprints(self, context: OperationContext) -> None:
-        counts = {name: sum(store.describe().counts.values()) for name, store in context.stores.items()}
+    def _exports(self, context: OperationContext) -> None:
+        """Out of the servers and into chunks, into a backup that is given up then."""
         rates: dict[str, float] = {}
-        for name in ("vectors", "graph"):
+        for name in _RATED:
+            with context.work() as work, context.repository.begin("manual") as pending:
+                rates[name] = _records(context, name) / timed(partial(context.stores[name].export, pending, work))
+        self.facts["exported_per_second"] = rates
+
+    def _fingerprints(self, context: OperationContext) -> None:
+        rates: dict[str, float] = {}
+        for name in _RATED:
             with context.work() as work:
-                rates[name] = counts[name] / timed(partial(context.stores[name].fingerprint, work))
+                rates[name] = _records(context, name) / timed(partial(context.stores[name].fingerprint, work))
         self.facts["live_fingerprint_per_second"] = rates
 
     def _restores(self, context: OperationContext, manifest: Manifest) -> None:
         result = restore_backup(context, RestoreRequest(manifest.id, CONFIRMATION))
         self.facts["restore"] = {"seconds": result.rto, "parts": result.seconds}
-        stores: tuple[StoreName, ...] = ("vectors", "graph")
         rates = {}
-        for name in stores:
+        for name in _RATED:
             records = sum(sum(artifact.counts.values()) for artifact in manifest.of_store(name))
             with context.work() as work:
                 source = context.repository.source(manifest)
@@ -140,6 +148,11 @@ class PlatformBenchmark:
                 taken.append(1000 * (time.perf_counter() - started))
         cuts = statistics.quantiles(taken, n=20)
         return {"p50": statistics.median(taken), "p95": cuts[18], "searches": len(taken)}
+
+
+def _records(context: OperationContext, store: StoreName) -> int:
+    """Points, or nodes and relationships, that are in a store now."""
+    return sum(context.stores[store].describe().counts.values())
 
 
 def timed(work: Callable[[], object]) -> float:

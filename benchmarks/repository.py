@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import LIMIT, Contender, Row, command, in_turn
+from benchmarks.measure import LIMIT, Contender, Row, aside, command, in_turn
 from benchmarks.peers import Borg, Restic
 
 OURS = "archon_dagster"
@@ -106,7 +107,7 @@ class RepositoryBenchmark:
         return row
 
     def _empty(self) -> None:
-        shutil.rmtree(self.mine, ignore_errors=True)
+        aside(self.mine)
         self.mine.mkdir(parents=True)
 
     def _ours(self, verb: str, *paths: Path) -> Callable[[], float]:
@@ -117,10 +118,10 @@ class RepositoryBenchmark:
         return run
 
 
-def ours(verb: str, *paths: Path) -> dict[str, Any]:
+def ours(verb: str, *places: Path | str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
     """One operation in a process of its own."""
-    words = [sys.executable, "-m", "benchmarks.ours", verb, *map(str, paths)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT)
+    words = [sys.executable, "-m", "benchmarks.ours", verb, *map(str, places)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT, env={**os.environ, **(env or {})})
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)} failed: {done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout)

@@ -16,7 +16,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -27,7 +27,7 @@ from archon_dagster.repository.backends.base import Backend, ObjectInfo, ObjectN
 from archon_dagster.repository.check_state import FINISHED, CheckState, state_of
 from archon_dagster.repository.manifest import BackupKind, Manifest
 from archon_dagster.repository.manifest_file import NewerFormat
-from archon_dagster.repository.names import is_backup_id, manifest_key, marker_key
+from archon_dagster.repository.names import instant_of, is_backup_id, manifest_key, marker_key
 from archon_dagster.repository.verification import check_of, list_records, read_records
 
 CACHE_KEY = "cache/backups.json"
@@ -123,7 +123,7 @@ class Catalogue:
         return self._backend.describe()
 
     def entries(self, running_fence: int | None = None) -> list[Entry]:
-        """Every backup and every leftover of one, newest first.
+        """Every backup and every leftover of one, newest first: in the order of the ids, which no clock can disturb.
 
         :param running_fence: the fencing counter of whoever holds the lock: its unfinished backup is *running*.
         """
@@ -132,7 +132,7 @@ class Catalogue:
         found = self._complete_ones(manifests)
         found += [self._unfinished(backup_id, running_fence) for backup_id in markers if backup_id not in manifests]
         found += self._missing({*manifests, *markers})
-        return sorted(found, key=lambda entry: (entry.created, entry.id), reverse=True)
+        return sorted(found, key=lambda entry: entry.id, reverse=True)
 
     def with_checks(self, entries: Sequence[Entry]) -> list[Entry]:
         """The entries, the complete ones with what their checks come to."""
@@ -219,18 +219,18 @@ class Catalogue:
             try:
                 cached = _Cached(etag=info.etag, summary=summarise(self.manifest(backup_id)))
             except ObjectNotFound:
-                return Entry(backup_id, "incomplete", _instant(backup_id), detail="deleted a moment ago")
+                return Entry(backup_id, "incomplete", instant_of(backup_id), detail="deleted a moment ago")
             except (DamagedBackup, NewerFormat) as error:
                 self._cache.pop(backup_id, None)
                 state: State = "newer" if isinstance(error, NewerFormat) else "damaged"
-                return Entry(backup_id, state, _instant(backup_id), detail=error.what)
+                return Entry(backup_id, state, instant_of(backup_id), detail=error.what)
             self._cache[backup_id] = cached
         return Entry(backup_id, "complete", cached.summary.created, cached.summary)
 
     def _unfinished(self, backup_id: str, running_fence: int | None) -> Entry:
         marker = self.marker(backup_id)
         if marker is None:
-            return Entry(backup_id, "incomplete", _instant(backup_id), detail="begun and never finished")
+            return Entry(backup_id, "incomplete", instant_of(backup_id), detail="begun and never finished")
         by = f"process {marker.pid} on {marker.host}, {marker.started:%Y-%m-%d %H:%M:%S} UTC"
         if marker.fence == running_fence:
             return Entry(backup_id, "running", marker.started, detail=f"being written by {by}")
@@ -245,7 +245,7 @@ class Catalogue:
             if backup_id not in there
         }
         return [
-            Entry(backup_id, "missing", _instant(backup_id), detail=_gone(backup_id, len(records)))
+            Entry(backup_id, "missing", instant_of(backup_id), detail=_gone(backup_id, len(records)))
             for backup_id, records in gone.items()
             if records
         ]
@@ -272,10 +272,3 @@ def _gone(backup_id: str, records: int) -> str:
         f"its manifest {manifest_key(backup_id)} is missing, {records} results of its checks are left: put the file "
         f"back from a copy of the repository, or remove verifications/{backup_id} if it was deleted on purpose"
     )
-
-
-def _instant(backup_id: str) -> datetime:
-    try:
-        return datetime.strptime(backup_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    except ValueError:  # digits that are no date
-        return datetime.fromtimestamp(0, UTC)

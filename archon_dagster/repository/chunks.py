@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 
 from archon_dagster.errors import ArchonError
 from archon_dagster.repository import chunk_format
-from archon_dagster.repository.backends.base import Backend, Buffer, Check, ObjectNotFound, ObjectUnreadable
+from archon_dagster.repository.backends.base import (
+    Backend,
+    Buffer,
+    Check,
+    ObjectNotFound,
+    ObjectUnreadable,
+    both,
+    no_check,
+)
 from archon_dagster.repository.chunk_format import ChunkDamage
 from archon_dagster.repository.manifest import Chunk
 from archon_dagster.repository.names import chunk_key
@@ -25,20 +33,11 @@ _FEW = 4000  # chunks that one thread lists as fast as many: four pages of a dis
 _LISTERS = 16
 
 
-def _nothing() -> None: ...
-
-
 class ChunkStore:
-    """The chunks of one repository.
+    """The chunks of one repository. What is already stored is listed once, when first asked for."""
 
-    What is already stored is listed once, when first asked for.
-
-    :param check: called while waiting for the storage; raises to stop.
-    """
-
-    def __init__(self, backend: Backend, check: Check = _nothing):
-        self._storage, self._check = backend, check
-        self._backend = backend.heeding(check)
+    def __init__(self, backend: Backend):
+        self._backend = backend
         self._mutex = threading.Lock()
         self._known: dict[str, int] | None = None  # name -> stored bytes
         self._suspects: set[str] = set()
@@ -46,12 +45,7 @@ class ChunkStore:
 
     def heeding(self, check: Check) -> ChunkStore:
         """The same chunks, listed anew when first asked, for work that also stops when ``check`` raises."""
-
-        def both() -> None:
-            self._check()
-            check()
-
-        return ChunkStore(self._storage, both)
+        return ChunkStore(self._backend.heeding(check))
 
     def store(self, plain: Buffer) -> tuple[Chunk, int]:
         """Make sure the chunk is stored; the chunk, and the bytes that had to be written for it (0: none)."""
@@ -114,12 +108,7 @@ class ChunkStore:
         return found
 
     def _sizes(self, prefix: str, most: int | None = None) -> dict[str, int]:
-        found: dict[str, int] = {}
-        for info in islice(self._backend.list(prefix), most):
-            found[info.key[-64:]] = info.size
-            if len(found) % 1000 == 0:
-                self._check()
-        return found
+        return {info.key[-64:]: info.size for info in islice(self._backend.list(prefix), most)}
 
     def _is_right(self, chunk: Chunk, known: dict[str, int]) -> bool:
         size = known.get(chunk.sha256)
@@ -127,7 +116,7 @@ class ChunkStore:
             return False
         if size == chunk_format.HEADER.size + chunk.size:
             return True
-        if self._backend.whole:  # a compressed one: its size is that of the one write that has made it
+        if self._backend.whole:  # a compressed one: a look at each would be a request for each, and prove no more
             return chunk_format.HEADER.size < size <= chunk_format.largest_object(chunk.size)
         return size == chunk_format.length_from_header(
             self._backend.read_start(chunk_key(chunk.sha256), chunk_format.HEADER.size)
@@ -162,17 +151,17 @@ class ChunkPool:
     :param check: called while waiting; raises to stop.
     """
 
-    def __init__(self, store: ChunkStore, *, check: Callable[[], None], threads: int = 8, in_flight: int = 64 << 20):
+    def __init__(self, store: ChunkStore, *, check: Check, threads: int = 8, in_flight: int = 64 << 20):
         self.tally = Tally()
-        self._given_up = threading.Event()
-        self._store = store.heeding(self._may_go_on)
+        self._closed = False
+        self._store = store.heeding(both(self._require_open, check))
         self._check = check
         self._limit = in_flight
         self._used = 0
         self._changed = threading.Condition()
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="chunk")
 
-    def submit(self, piece: Buffer, check: Check = _nothing) -> Future[Chunk]:
+    def submit(self, piece: Buffer, check: Check = no_check) -> Future[Chunk]:
         """Store a piece in the background.
 
         :param check: called while waiting for room; raises to stop.
@@ -189,7 +178,7 @@ class ChunkPool:
         except RuntimeError as error:
             raise _backup_has_ended() from error
 
-    def result(self, future: Future[Chunk], check: Check = _nothing) -> Chunk:
+    def result(self, future: Future[Chunk], check: Check = no_check) -> Chunk:
         """What became of a piece; keeps an ear open for a request to stop while it waits."""
         while not wait([future], timeout=0.2).done:
             self._check()
@@ -200,18 +189,13 @@ class ChunkPool:
             raise _backup_has_ended() from error
 
     def close(self) -> None:
-        """Let what is under way end, drop what is not begun."""
+        """Stop: no thread waits for a distant storage, or sends to it, when this returns."""
+        self._closed = True
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def give_up(self) -> None:
-        """Also stop what is under way: no thread waits for a distant storage, or sends to it, when this returns."""
-        self._given_up.set()
-        self.close()
-
-    def _may_go_on(self) -> None:
-        if self._given_up.is_set():
+    def _require_open(self) -> None:
+        if self._closed:
             raise _backup_has_ended()
-        self._check()
 
     def _work(self, piece: Buffer, size: int) -> Chunk:
         try:

@@ -7,14 +7,13 @@ stream that is not what it should be (a "tar" that is none) is cut worse, never 
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from typing import Protocol
 
 from archon_dagster.repository.config import Chunker
 from archon_dagster.stores.base import Cut
 
-Piece = bytes | bytearray
+Piece = bytes | memoryview
 
 
 class Cutter(Protocol):
@@ -45,7 +44,7 @@ def cutter(cut: Cut, sizes: Chunker) -> Cutter:
 
 
 class Gathering:
-    """Collects slices until they are a piece; copies every byte once."""
+    """Collects slices until they are a piece; copies bytes only where they have come in several."""
 
     __slots__ = ("_slices", "size")
 
@@ -57,9 +56,9 @@ class Gathering:
         self._slices.append(data)
         self.size += len(data)
 
-    def take(self) -> bytes:
+    def take(self) -> Piece:
         """What was collected, as one piece; the collection is empty afterwards."""
-        piece = b"".join(self._slices)
+        piece = self._slices[0] if len(self._slices) == 1 else b"".join(self._slices)
         self._slices.clear()
         self.size = 0
         return piece
@@ -103,85 +102,53 @@ class WrittenCutter:
 class ContentCutter:
     """FastCDC: boundaries where the content says so, for streams whose bytes shift.
 
-    A cut depends only on the bytes from the piece's start, so in a buffer every piece but the last one is final.
+    Where a piece ends depends only on the bytes from its start to the largest piece, so whatever lies at least that
+    far before the end of what has come is cut for good.
     """
 
     def __init__(self, sizes: Chunker):
         from pyfastcdc import FastCDC
 
         self._cdc = FastCDC(avg_size=sizes.average, min_size=sizes.minimum, max_size=sizes.maximum)
-        self._enough = 2 * sizes.maximum
+        self._largest = sizes.maximum
         self._gathered = Gathering()
 
     def feed(self, data: bytes) -> Iterator[Piece]:
         self._gathered.add(memoryview(data))
-        if self._gathered.size >= self._enough:
-            held: bytes | None = None
-            for piece in self._cut(self._gathered.take()):
-                if held is not None:
-                    yield held
-                held = piece
-            self._gathered.add(memoryview(held or b""))
+        if self._gathered.size >= 2 * self._largest:
+            yield from self._cut(self._largest)
 
     def finish(self) -> Iterator[Piece]:
         if self._gathered.size:
-            yield from self._cut(self._gathered.take())
+            yield from self._cut(1)
 
-    def _cut(self, buffer: bytes) -> Iterator[bytes]:
-        for chunk in self._cdc.cut_buf(buffer):
-            yield bytes(chunk.data)
+    def _cut(self, needed: int) -> Iterator[Piece]:
+        """Pieces, as long as so many bytes are there; what is left stays gathered."""
+        buffer, start = bytes(self._gathered.take()), 0
+        view = memoryview(buffer)
+        while len(buffer) - start >= needed:
+            end = self._end(buffer, start, min(start + self._largest, len(buffer)))
+            yield view[start:end]
+            start = end
+        if start < len(buffer):
+            self._gathered.add(view[start:])
+
+    def _end(self, buffer: bytes, start: int, limit: int) -> int:
+        """Where the piece ends that begins at ``start``: before ``limit`` or there."""
+        return start + int(next(self._cdc.cut_buf(memoryview(buffer)[start:limit])).length)
 
 
-class LineCutter:
-    """Ends a piece after a line chosen by the line's own hash, so that an inserted line disturbs one piece.
+class LineCutter(ContentCutter):
+    """As :class:`ContentCutter`, and a piece goes on to the end of its last line: it holds whole records.
 
-    The chance of a line to be chosen grows with its length: pieces come out at the average size for lines of any
-    length. A record longer than the largest piece is cut inside.
+    A record longer than the largest piece is cut inside.
     """
 
     def __init__(self, sizes: Chunker):
-        self._minimum, self._maximum = sizes.minimum, sizes.maximum
-        self._per_byte = (1 << 32) // max(1, sizes.average - sizes.minimum)
-        self._buffer = bytearray()
-        self._line = 0  # where the first line begins that is not known to end no piece; 0 while below the minimum
-        self._searched = 0  # up to here there is no further line end
+        super().__init__(sizes)
+        self._smallest = sizes.minimum
 
-    def feed(self, data: bytes) -> Iterator[Piece]:
-        self._buffer += data
-        while (boundary := self._boundary()) is not None:
-            yield self._cut(boundary)
-
-    def finish(self) -> Iterator[Piece]:
-        if self._buffer:
-            yield self._cut(len(self._buffer))
-
-    def _cut(self, boundary: int) -> bytes:
-        piece = bytes(memoryview(self._buffer)[:boundary])
-        del self._buffer[:boundary]
-        self._line = self._searched = 0
-        return piece
-
-    def _boundary(self) -> int | None:
-        if len(self._buffer) < self._minimum:
-            return None
-        if self._searched == 0:  # lines that end before the minimum can be skipped unseen
-            self._line = self._buffer.rfind(b"\n", 0, self._minimum - 1) + 1
-            self._searched = self._minimum - 1
-        if (end := self._chosen_line()) is not None:
-            return end
-        if len(self._buffer) <= self._maximum:
-            return None
-        return self._line if self._line >= self._minimum else self._maximum
-
-    def _chosen_line(self) -> int | None:
-        """The end of the next line whose hash says so."""
-        limit = min(len(self._buffer), self._maximum)
-        find, crc32, start, per_byte = self._buffer.find, zlib.crc32, self._line, self._per_byte
-        with memoryview(self._buffer) as view:
-            while end := find(b"\n", max(start, self._searched), limit) + 1:
-                self._searched = end
-                if crc32(view[start:end]) < per_byte * (end - start):
-                    return end
-                start = end
-        self._line, self._searched = start, limit
-        return None
+    def _end(self, buffer: bytes, start: int, limit: int) -> int:
+        end = super()._end(buffer, start, limit)
+        following = buffer.find(b"\n", end - 1, limit) + 1
+        return following or buffer.rfind(b"\n", start + self._smallest - 1, end) + 1 or limit

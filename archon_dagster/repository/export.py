@@ -64,6 +64,9 @@ def _write_all(manifest: Manifest, source: BackupSource, folder: Path, work: Wor
     return [*names, "manifest.json"]
 
 
+_SYNC_EVERY = 256 << 20  # bytes; a sync at the end of a very long file could not be cancelled for minutes
+
+
 def _write(artifact: Artifact, source: BackupSource, target: Path, work: Work | None) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     done = 0
@@ -73,6 +76,8 @@ def _write(artifact: Artifact, source: BackupSource, target: Path, work: Work | 
                 work.check()
                 work.report(Progress(artifact.store, f"export {artifact.name}", done, artifact.size))
             file.write(piece)
+            if done // _SYNC_EVERY != (done + len(piece)) // _SYNC_EVERY:
+                os.fsync(file.fileno())
             done += len(piece)
         file.flush()
         os.fsync(file.fileno())

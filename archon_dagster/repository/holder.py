@@ -1,7 +1,8 @@
 """Who holds the platform lock: its record, and what somebody is told who finds it taken.
 
-Whether a lease has run out is judged by the storage's clock alone: the record's age against the present moment there.
-A record that cannot be understood is treated as one whose holder was just seen, and taken over after that.
+How much of a lease is left is told by the storage's clock; whoever takes a lock over also watches it, see
+:mod:`archon_dagster.repository.expiry`. A record that cannot be understood is treated as one whose holder was just
+seen, and taken over after that.
 """
 
 from __future__ import annotations
@@ -66,19 +67,12 @@ class Holder:
             f"{self.purpose!r} by process {self.pid} on {self.host} since {self.since:%Y-%m-%d %H:%M:%S} UTC ({held} h)"
         )
 
-    def advice(self, path: str) -> str:
-        """What somebody who wants the lock can do.
-
-        :param path: where the lock's record is.
-        """
-        if self.left > self.lease:
-            return (
-                f"the record's time lies in the future, so a clock was set back; if nothing works on the platform "
-                f"any more, remove {path}"
-            )
+    @property
+    def advice(self) -> str:
+        """What somebody who wants the lock can do."""
         return (
             f"wait until it is done; a holder that lives renews its lease, and if that process has died the lease "
-            f"runs out by itself in {max(0.0, self.left):.0f} s, at {self.expires:%H:%M:%S} UTC: then run this again"
+            f"runs out by itself in {min(max(0.0, self.left), self.lease):.0f} s: then run this again"
         )
 
 
@@ -88,9 +82,10 @@ def current_holder(backend: Backend) -> Holder | None:
         stored = read(backend)
     except RepositoryBusy:
         return None
-    if stored is None or (record := parse(stored)) is None or is_free(backend, stored, record):
+    if stored is None or (record := parse(stored)) is None or given_up(record):
         return None
-    return _holder(backend, stored, record)
+    holder = _holder(backend, stored, record)
+    return holder if holder.left >= 0 else None
 
 
 def _holder(backend: Backend, stored: StoredObject, record: Record) -> Holder:
@@ -99,12 +94,9 @@ def _holder(backend: Backend, stored: StoredObject, record: Record) -> Holder:
     return Holder(record.purpose, record.host, record.pid, record.since, expires, record.fence, left, record.lease)
 
 
-def is_free(backend: Backend, stored: StoredObject, record: Record | None) -> bool:
-    """Whether nobody can hold the lock any more: given back, its holder certainly dead, or its lease run out."""
-    if record is not None and (record.released or certainly_dead(record.process)):
-        return True
-    lease = record.lease if record is not None else LEASE_SECONDS
-    return (backend.now() - stored.info.modified).total_seconds() > lease
+def given_up(record: Record) -> bool:
+    """Whether the lock was given back, or its holder is certainly dead."""
+    return record.released or certainly_dead(record.process)
 
 
 def busy(backend: Backend) -> RepositoryBusy:
@@ -113,24 +105,24 @@ def busy(backend: Backend) -> RepositoryBusy:
     record = parse(stored) if stored else None
     if stored is not None and record is None:
         return _garbled(backend, stored)
-    if stored is None or record is None or is_free(backend, stored, record):
+    if stored is None or record is None or given_up(record):
         return RepositoryBusy(
             "somebody else took the lock at the same moment", where=_path(backend), todo="run this again"
         )
     holder = _holder(backend, stored, record)
-    return RepositoryBusy(f"the platform is in use: {holder}", where=_path(backend), todo=holder.advice(_path(backend)))
+    return RepositoryBusy(f"the platform is in use: {holder}", where=_path(backend), todo=holder.advice)
 
 
 def _garbled(backend: Backend, stored: StoredObject) -> RepositoryBusy:
     """Nobody can tell whose it is. It is treated as a lock whose holder was just seen, and taken over after that."""
     left = LEASE_SECONDS - (backend.now() - stored.info.modified).total_seconds()
-    by_itself = f"it is taken over in {max(0.0, left):.0f} s, then run this again"
+    by_itself = f"it is taken over in {min(max(0.0, left), LEASE_SECONDS):.0f} s, then run this again"
     by_hand = "to go on at once: see on every host that nothing works on the platform, then remove the file"
     return RepositoryBusy(
         f"the record of the platform lock cannot be read ({len(stored.data)} bytes that are no such record), so nobody "
         "can tell who holds it",
         where=_path(backend),
-        todo=by_hand if left > LEASE_SECONDS else f"{by_itself}; {by_hand}",
+        todo=f"{by_itself}; {by_hand}",
     )
 
 

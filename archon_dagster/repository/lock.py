@@ -2,8 +2,8 @@
 
 The record ``locks/platform.json`` is created once and from then on only swapped, so that its fencing counter never
 goes back. A holder keeps its lease alive with a heartbeat that renews the record's modification time. Whether a lease
-has run out is judged by the *storage's* clock alone: the record's age against the present moment there. A holder that
-cannot renew in time loses the lock and learns it from :meth:`Lease.check`; every commit calls :meth:`Lease.renew`
+has run out is judged by the *storage's* clock and by watching, see :mod:`archon_dagster.repository.expiry`. A holder
+that cannot renew in time loses the lock and learns it from :meth:`Lease.check`; every commit calls :meth:`Lease.renew`
 first. Where holder and waiter share host, boot and pid namespace, a holder that is certainly dead is not waited for.
 """
 
@@ -22,17 +22,15 @@ from archon_dagster.repository.backends.base import (
     ObjectChanged,
     ObjectExists,
     ObjectNotFound,
+    no_check,
 )
-from archon_dagster.repository.backends.heeding import after, within
-from archon_dagster.repository.holder import LEASE_SECONDS, LOCK_KEY, Record, busy, is_free, parse, read
+from archon_dagster.repository.backends.heeding import after, tidying
+from archon_dagster.repository.expiry import Watch, elapsed
+from archon_dagster.repository.holder import LEASE_SECONDS, LOCK_KEY, Record, busy, parse, read
 from archon_dagster.repository.identity import this_process
 
 _POLL = 0.25  # seconds between two looks while waiting
-_GIVE_BACK = 1.0  # seconds for giving the lock back after a cancel; else the lease runs out
-_ANSWER = 0.5  # seconds the taking may still take after a cancel, so that it is known whether it is ours
-
-
-def _nothing() -> None: ...
+_GIVE_BACK = 1.3  # seconds after a cancel for giving the lock back; else the lease runs out
 
 
 class _Ended(Exception):
@@ -48,7 +46,7 @@ class Lease:
         self._backend = backend
         self._record = record
         self._etag = etag
-        self._renewed = _elapsed()
+        self._renewed = elapsed()
         self._lost: str | None = None
         self._mutex = threading.Lock()
         self._end = threading.Event()
@@ -62,7 +60,7 @@ class Lease:
 
     def check(self) -> None:
         """Raise :class:`LockLost` where somebody else may hold the lock by now. Costs nothing."""
-        if self._lost is None and _elapsed() - self._renewed > self._record.lease:
+        if self._lost is None and elapsed() - self._renewed > self._record.lease:
             self._lost = f"it could not be renewed for {self._record.lease:.0f} s"
         if self._lost is not None:
             raise LockLost(
@@ -71,7 +69,7 @@ class Lease:
                 todo="look who works on the platform now (`archon status`), then run this again",
             )
 
-    def renew(self, check: Check = _nothing) -> None:
+    def renew(self, check: Check = no_check) -> None:
         """Prove to the storage that the lock is still ours, and start the lease anew; :class:`LockLost` if not.
 
         :param check: called while waiting for the storage; raises to stop.
@@ -80,7 +78,7 @@ class Lease:
             check()
         try:
             self.check()
-            began = _elapsed()
+            began = elapsed()
             backend = self._backend.heeding(check)
             try:
                 backend.touch(LOCK_KEY, if_match=self._etag)
@@ -119,7 +117,7 @@ class Lease:
         if self._end.is_set():
             raise _Ended
 
-    def release(self, check: Check = _nothing) -> None:
+    def release(self, check: Check = no_check) -> None:
         """Give the lock back; the record stays and remembers the fence.
 
         :param check: called while waiting for the storage; raises to stop.
@@ -145,9 +143,11 @@ def lock(
     *,
     wait: float = 0,
     lease: float = LEASE_SECONDS,
-    check: Callable[[], None] = lambda: None,
+    check: Check = no_check,
 ) -> Iterator[Lease]:
     """Hold the platform lock; :class:`RepositoryBusy` where it is not free within ``wait`` seconds.
+
+    Where it seems to be abandoned, that is watched first, for at most a lease, whatever ``wait`` says.
 
     :param check: called while waiting; raises to stop.
     """
@@ -157,7 +157,7 @@ def lock(
         yield held
     except BaseException as error:
         try:
-            held.release(within(_GIVE_BACK, backend.describe()) if isinstance(error, Cancelled) else _nothing)
+            held.release(tidying(error, backend.describe(), _GIVE_BACK) if isinstance(error, Cancelled) else no_check)
         except RepositoryError as failure:
             error.add_note(f"the lock could not be given back and runs out by itself in {lease:.0f} s: {failure}")
         raise
@@ -167,21 +167,22 @@ def lock(
 def _acquire(backend: Backend, purpose: str, deadline: float, lease: float, check: Callable[[], None]) -> Lease:
     holder = uuid.uuid4().hex
     pause = threading.Event()
+    watch = Watch(backend.heeding(check))
     while True:
-        if (held := _attempt(backend, purpose, holder, lease, check)) is not None:
+        if (held := _attempt(backend, purpose, holder, lease, check, watch)) is not None:
             return held
-        if time.monotonic() >= deadline:
-            raise busy(backend)
+        if time.monotonic() >= deadline and not watch.undecided:
+            raise busy(backend.heeding(check))
         check()
-        pause.wait(min(_POLL, max(0.0, deadline - time.monotonic())))
+        pause.wait(_POLL if watch.undecided else min(_POLL, max(0.0, deadline - time.monotonic())))
 
 
-def _attempt(storage: Backend, purpose: str, holder: str, lease: float, check: Check) -> Lease | None:
-    """Take the lock if it is free; ``None`` where it is not, or somebody was faster."""
-    backend, surely = storage.heeding(check), storage.heeding(after(check, _ANSWER))
+def _attempt(storage: Backend, purpose: str, holder: str, lease: float, check: Check, watch: Watch) -> Lease | None:
+    """Take the lock if it is free; ``None`` where it is not (yet), or somebody was faster."""
+    backend, surely = storage.heeding(check), storage.heeding(after(check))
     stored = read(backend)
     previous = parse(stored) if stored else None
-    if stored and not is_free(backend, stored, previous):
+    if stored and not watch.is_free(stored, previous):
         return None
     now = backend.now()
     # where there is no record, or none that can be read, the last fence is not known: seconds since 1970 are beyond it,
@@ -201,9 +202,3 @@ def _attempt(storage: Backend, purpose: str, holder: str, lease: float, check: C
     except (ObjectExists, ObjectChanged):
         return None
     return Lease(storage, record, etag)
-
-
-def _elapsed() -> float:
-    """Seconds that also pass while the machine is suspended, where the system can tell."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.clock_gettime(clock) if clock is not None else time.monotonic()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from archon_dagster.errors import RepositoryError
 
@@ -17,9 +17,24 @@ _CHECK_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _LONGEST_SEGMENT = 200  # bytes; leaves room for an extension below the usual 255
 
 
-def new_backup_id(now: datetime) -> str:
-    """A UTC instant and a short random suffix, e.g. ``20261124T030000Z-7f3a``."""
-    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+def new_backup_id(now: datetime, after: str | None = None) -> str:
+    """A UTC instant and a short random suffix, e.g. ``20261124T030000Z-7f3a``.
+
+    :param after: the newest backup there is. Ids sort in the order in which backups were made, so where the clock shows
+        no later second than that one's (it was set back, or is fast enough), the instant is the second after it.
+    """
+    instant = now.astimezone(UTC).replace(microsecond=0)
+    if after is not None and instant_of(after) >= instant:
+        instant = instant_of(after) + timedelta(seconds=1)
+    return f"{instant:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+def instant_of(backup_id: str) -> datetime:
+    """The instant in an id; 1970 where its digits are no date."""
+    try:
+        return datetime.strptime(backup_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return datetime.fromtimestamp(0, UTC)
 
 
 def is_backup_id(text: str) -> bool:

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from archon_dagster.errors import Cancelled, RepositoryError
+from archon_dagster.errors import RepositoryError
 from archon_dagster.repository import manifest_file
-from archon_dagster.repository.backends.base import Backend, Check, ObjectExists
-from archon_dagster.repository.backends.heeding import after, within
+from archon_dagster.repository.backends.base import Backend, Check, ObjectExists, no_check
+from archon_dagster.repository.backends.heeding import after, tidying
 from archon_dagster.repository.chunks import ChunkPool
 from archon_dagster.repository.config import Chunker
 from archon_dagster.repository.identity import this_process
@@ -28,11 +28,7 @@ from archon_dagster.repository.writing import PendingArtifact
 from archon_dagster.stores.base import STORES, Cut, StoreName
 
 Clock = Callable[[], datetime]
-_ANSWER = 0.5  # seconds that the write of a manifest may still take after a cancel, so that its outcome is known
-_UNDO, _UNDO_AFTER_FAILURE = 0.75, 15.0  # seconds for taking it back
-
-
-def _nothing() -> None: ...
+_TAKE_BACK = 0.75  # seconds after a cancel for taking a manifest back
 
 
 def utc_now() -> datetime:
@@ -48,6 +44,7 @@ class Begun:
     kind: BackupKind
     started: datetime
     parent: str | None
+    note: str = ""
 
 
 class PendingBackup:
@@ -61,7 +58,7 @@ class PendingBackup:
         pool: ChunkPool,
         lease: Lease,
         clock: Clock,
-        check: Check = _nothing,
+        check: Check = no_check,
     ):
         self._check = check
         self.id = begun.id
@@ -176,15 +173,14 @@ class PendingBackup:
             raise
 
     def _create(self, manifest: Manifest) -> None:
-        surely = self._backend.heeding(after(self._check, _ANSWER))
+        surely = self._backend.heeding(after(self._check))
         surely.put(manifest_key(self.id), manifest_file.encode(manifest), if_absent=True)
 
     def _take_back(self, error: BaseException) -> None:
         """No manifest of a backup that has failed may stay, also where it is not known whether it was written."""
         key = manifest_key(self.id)
-        patience = _UNDO if isinstance(error, Cancelled) else _UNDO_AFTER_FAILURE
         try:
-            self._backend.heeding(within(patience, self._backend.describe())).delete(key)
+            self._backend.heeding(tidying(error, self._backend.describe(), _TAKE_BACK)).delete(key)
         except RepositoryError as failure:
             error.add_note(f"{key} may have been written, and could not be removed ({failure}): see `archon backups`")
 
@@ -218,7 +214,7 @@ class PendingBackup:
             bytes_added=self._pool.tally.bytes_added,
             chunks_added=self._pool.tally.chunks_added,
             not_covered=tuple(self._not_covered),
-            note=note,
+            note="; ".join(part for part in (note, self._begun.note) if part),
         )
 
     def _claim(self, name: str) -> int:

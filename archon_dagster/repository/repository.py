@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 
-from archon_dagster.errors import BackupNotFound, Cancelled, DamagedBackup, RepositoryError
+from archon_dagster.errors import BackupNotFound, DamagedBackup, RepositoryError
 from archon_dagster.repository import lock as locking
-from archon_dagster.repository.backends.base import Backend, Check, ObjectExists, ObjectNotFound
-from archon_dagster.repository.backends.heeding import after, within
+from archon_dagster.repository.backends.base import Backend, Check, ObjectExists, ObjectNotFound, both, no_check
+from archon_dagster.repository.backends.heeding import after, tidying
 from archon_dagster.repository.backends.opening import open_backend
 from archon_dagster.repository.catalogue import Catalogue, Entry, Marker
 from archon_dagster.repository.chunks import ChunkPool, ChunkStore
@@ -31,7 +32,7 @@ from archon_dagster.repository.holder import LEASE_SECONDS, Holder, current_hold
 from archon_dagster.repository.identity import this_process
 from archon_dagster.repository.lock import Lease
 from archon_dagster.repository.manifest import BackupKind, Manifest
-from archon_dagster.repository.names import manifest_key, marker_key, new_backup_id
+from archon_dagster.repository.names import instant_of, manifest_key, marker_key, new_backup_id
 from archon_dagster.repository.pending import Begun, Clock, PendingBackup, utc_now
 from archon_dagster.repository.reading import BackupSource
 from archon_dagster.repository.selection import Selection
@@ -48,23 +49,20 @@ from archon_dagster.stores.base import Work
 _log = logging.getLogger(__name__)
 
 EXTRACT_KEY = "extract.py"
-CLEAN_UP = 0.75  # seconds for one thing that must be put in order after a cancel; the next backup does what is left
-CLEAN_UP_AFTER_FAILURE = 15.0
+_WITHDRAW = 1.0  # seconds after a cancel for taking the marker away; else the next backup does it
+_STEP = timedelta(minutes=1)  # what a clock that is kept right may be corrected by
 _SMALL_FOLDERS = ("backups/", "cache/", "locks/", "suspects/", "verifications/")
 _OURS = (*_SMALL_FOLDERS, "chunks/", EXTRACT_KEY, "lost+found")
-
-
-def _nothing() -> None: ...
 
 
 class Repository:
     """One backup repository. Open it with :meth:`open`; there is nothing to close.
 
     :param check: raises to stop whatever waits for the storage. What has to be put in order then is still tried, for
-        :data:`CLEAN_UP` seconds.
+        about a second.
     """
 
-    def __init__(self, backend: Backend, config: RepositoryConfig, check: Check = _nothing):
+    def __init__(self, backend: Backend, config: RepositoryConfig, check: Check = no_check):
         self.config = config
         self._storage, self._check = backend, check
         self._backend = backend.heeding(check)
@@ -72,7 +70,7 @@ class Repository:
         self._catalogue = Catalogue(self._backend)
 
     @classmethod
-    def open(cls, url: str, *, create: bool = False, check: Check = _nothing) -> Repository:
+    def open(cls, url: str, *, create: bool = False, check: Check = no_check) -> Repository:
         """Open the repository at a path, ``file://`` or ``s3://`` address.
 
         :param create: make one where there is none; refuses a directory with other things in it.
@@ -81,7 +79,7 @@ class Repository:
         return cls.on(open_backend(url, create=create), create=create, check=check)
 
     @classmethod
-    def on(cls, storage: Backend, *, create: bool = False, check: Check = _nothing) -> Repository:
+    def on(cls, storage: Backend, *, create: bool = False, check: Check = no_check) -> Repository:
         """Open the repository on a backend."""
         backend = storage.heeding(check)
         if has_config(backend):
@@ -109,7 +107,7 @@ class Repository:
         *,
         wait: float = 0,
         lease: float = LEASE_SECONDS,
-        check: Callable[[], None] = _nothing,
+        check: Check = no_check,
     ) -> AbstractContextManager[Lease]:
         """Hold the platform lock; :class:`~archon_dagster.errors.RepositoryBusy` names who holds it.
 
@@ -117,7 +115,7 @@ class Repository:
         :param lease: seconds without a heartbeat after which somebody else may take it.
         :param check: called while waiting; raises to stop (``work.check``).
         """
-        return locking.lock(self._storage, purpose, wait=wait, lease=lease, check=self._both(check))
+        return locking.lock(self._storage, purpose, wait=wait, lease=lease, check=both(self._check, check))
 
     def holder(self) -> Holder | None:
         """Who holds the platform lock right now."""
@@ -132,7 +130,7 @@ class Repository:
         *,
         lease: Lease | None = None,
         clock: Clock = utc_now,
-        check: Callable[[], None] = _nothing,
+        check: Check = no_check,
     ) -> Iterator[PendingBackup]:
         """Begin a backup; it exists once :meth:`PendingBackup.seal` returned, and leaving without is giving it up.
 
@@ -145,7 +143,7 @@ class Repository:
             self._clear_leftovers(held)
             if self._backend.exists(EXTRACT_KEY) is None:  # the creation was interrupted, or somebody tidied up
                 self._place_extract()
-            may_go_on = self._both(check)
+            may_go_on = both(self._check, check)
             begun = self._announce(kind, held, clock, may_go_on)
             pool = ChunkPool(self._chunks, check=may_go_on)
             pending = PendingBackup(begun, self._storage, self.config.chunker, pool, held, clock, may_go_on)
@@ -153,34 +151,27 @@ class Repository:
                 may_go_on()
                 yield pending
             except BaseException as error:
-                pool.give_up()
+                pool.close()
                 self._withdraw(begun.id, error)
                 raise
             pool.close()
             self._finish(begun.id, pending.manifest)
 
-    def _both(self, check: Check) -> Check:
-        def both() -> None:
-            self._check()
-            check()
-
-        return both
-
     def _announce(self, kind: BackupKind, lease: Lease, clock: Clock, check: Check) -> Begun:
         """Choose an id and leave the marker that explains what is there should we die."""
-        surely = self._storage.heeding(after(check, 0.5))  # a marker whose write was not heard of could not be removed
+        surely = self._storage.heeding(after(check))  # a marker whose write was not heard of could not be removed
         entries = self._catalogue.entries()
         parent = next((entry.id for entry in entries if entry.state == "complete"), None)
         process = this_process()
         while True:
             started = clock()
-            backup_id = new_backup_id(started)
+            backup_id = new_backup_id(started, parent)
             marker = Marker(kind=kind, started=started, holder=lease.holder, host=process.host, pid=process.pid,
                             fence=lease.fence)  # fmt: skip
             with contextlib.suppress(ObjectExists):  # the same second and the same suffix: choose again
                 if self._backend.exists(manifest_key(backup_id)) is None:
                     surely.put(marker_key(backup_id), marker.model_dump_json().encode(), if_absent=True)
-                    return Begun(backup_id, kind, started, parent)
+                    return Begun(backup_id, kind, started, parent, _backwards(started, parent))
 
     def _finish(self, backup_id: str, sealed: Manifest | None) -> None:
         """The marker has done its duty. A sealed backup is no failure because this one file could not be removed."""
@@ -193,10 +184,8 @@ class Repository:
             _log.warning("the marker of backup %s stays until the next backup clears it: %s", backup_id, error)
 
     def _withdraw(self, backup_id: str, error: BaseException) -> None:
-        where = self.describe()
-        patience = CLEAN_UP if isinstance(error, Cancelled) else CLEAN_UP_AFTER_FAILURE
         try:
-            self._storage.heeding(within(patience, where)).delete(marker_key(backup_id))
+            self._storage.heeding(tidying(error, self.describe(), _WITHDRAW)).delete(marker_key(backup_id))
         except RepositoryError as failure:
             error.add_note(f"the marker of backup {backup_id} stays until the next backup clears it: {failure}")
 
@@ -238,7 +227,7 @@ class Repository:
         """The manifest of the backup with exactly this id; :meth:`resolve` for what an operator types."""
         return self._catalogue.manifest(backup_id)
 
-    def source(self, manifest: Manifest, check: Check = _nothing) -> BackupSource:
+    def source(self, manifest: Manifest, check: Check = no_check) -> BackupSource:
         """The artifacts of a backup, to restore or verify stores from.
 
         :param check: called while waiting for the storage; raises to stop.
@@ -250,7 +239,9 @@ class Repository:
     def verify(self, backup_id: str, work: Work, *, record: bool = True) -> Verification:
         """Read every chunk and compare every digest, the manifest's included.
 
-        :param record: keep the result as the check ``digests``, and remember damaged chunks for repair.
+        Damaged chunks are remembered, so that the next backup that has their bytes repairs them.
+
+        :param record: keep the result as the check ``digests``.
         """
         try:
             result = verify_chunks(self._catalogue.manifest(backup_id), self._chunks, work)
@@ -259,10 +250,16 @@ class Repository:
                                  todo="`archon backups` lists them") from error  # fmt: skip
         except DamagedBackup as error:
             result = Verification(backup_id, (Damage(None, None, error.what),))
+        self._suspect({damage.chunk for damage in result.damage if damage.chunk})
         if record:
-            self._chunks.suspect({damage.chunk for damage in result.damage if damage.chunk})
             self.record(backup_id, result.as_check("digests", utc_now()))
         return result
+
+    def _suspect(self, chunks: Iterable[str]) -> None:
+        try:
+            self._chunks.suspect(chunks)
+        except RepositoryError as error:  # read-only, perhaps: what was found out counts all the same
+            _log.warning("damaged chunks cannot be noted, so the next backup may not repair them: %s", error)
 
     def record(self, backup_id: str, check: CheckRecord) -> None:
         """Keep what a check has found; the newest result of each check counts."""
@@ -284,6 +281,18 @@ class Repository:
         script = files("archon_dagster.repository").joinpath("extract.py").read_bytes()
         self._backend.put(EXTRACT_KEY, script)
         self._backend.barrier()
+
+
+def _backwards(started: datetime, newest: str | None) -> str:
+    """What to say of a clock that shows a time before the newest backup; a short step is no news."""
+    if newest is None or instant_of(newest) - started < _STEP:
+        return ""
+    said = (
+        f"the clock of this host showed {started:%Y-%m-%d %H:%M:%S} UTC, which is before the backup {newest}: "
+        "its id is the next after that one"
+    )
+    _log.warning("%s; see which clock is wrong", said)
+    return said
 
 
 def _require_empty(backend: Backend) -> None:

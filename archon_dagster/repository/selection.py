@@ -88,7 +88,8 @@ class Selection:
             _log.warning("latest is %s in %s; newer backups were passed over: %s", chosen, where, reasons)
 
     def _newest_of_day(self, entries: Sequence[Entry], day: str, wanted: frozenset[str]) -> Manifest:
-        same_day = [entry for entry in entries if entry.id.startswith(day)]
+        # the two differ where a clock was set back, see `new_backup_id`
+        same_day = [entry for entry in entries if day in (entry.id[:8], f"{entry.created:%Y%m%d}")]
         complete = [entry for entry in same_day if entry.state == "complete"]
         for entry in complete:
             if not _missing(entry, wanted):

@@ -5,6 +5,20 @@ its end, or changes in place. So every member of some size is cut into fixed pie
 pieces where files change in place and large ones elsewhere; headers and small members between them are gathered.
 Segments are tars inside the tar: they are opened, and begin and end a piece, so that their order does not matter.
 Sparse members stay as stored. What is no tar, or stops being one, is cut into fixed pieces from there on.
+
+Large members get larger pieces, because every piece is an object of the repository and a line of the manifest:
+
+===========================  ===========  ===========  ===========
+member                       to 16 MiB    to 64 MiB    beyond
+===========================  ===========  ===========  ===========
+changes in place             256 KiB      1 MiB        4 MiB
+others (vectors, graph)      1 MiB        1 MiB        4 MiB
+segments of the log          256 KiB      256 KiB      256 KiB
+===========================  ===========  ===========  ===========
+
+A member that grows across one of the two steps is stored anew, once for each step in its life. A collection of 100 GB
+becomes about 25,000 objects where it is nearly all vectors, and 100,000 where it is all payload, in pages of 32 MiB.
+The log is a few files of 32 MiB for each shard; a segment of it keeps its pieces when it is closed and renamed.
 """
 
 from __future__ import annotations

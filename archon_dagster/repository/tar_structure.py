@@ -17,9 +17,10 @@ from archon_dagster.repository.config import Chunker
 
 BLOCK = 512
 _LONGEST_RECORD = 64 * 1024  # a long name or pax record beyond this is stored like any other member, not read
+_MANY, _STEP = 64, 4  # pieces of a member, beyond which they get so many times as long
 _WITHOUT_BODY = b"123456"  # links, devices, directories, fifos
+_LOG = ("open-*", "closed-*")  # segments of the write-ahead log: a few, appended to, and renamed when full
 _IN_PLACE = (
-    "open-*",  # the write-ahead log's open segments
     "chunk_*.mmap",
     "page_*.dat",
     "*tracker*",
@@ -122,7 +123,7 @@ def _content(header: _Header, here: _Space, sizes: Chunker, nested: bool) -> Gen
     elif stored < sizes.tar_small_member:
         yield Body(stored)
     else:
-        yield Body(stored, _piece_size(header.name, sizes))
+        yield Body(stored, _piece_size(header.name, stored, sizes))
 
 
 def _sparse_map(header: _Header, here: _Space) -> Generator[Request, bytes, None]:
@@ -133,10 +134,19 @@ def _sparse_map(header: _Header, here: _Space) -> Generator[Request, bytes, None
         more = len(block) == BLOCK and block[504] != 0
 
 
-def _piece_size(name: str, sizes: Chunker) -> int:
+def _piece_size(name: str, size: int, sizes: Chunker) -> int:
+    """How long the pieces of a member are: see :mod:`archon_dagster.repository.tar_cutting`."""
     base = name.rpartition("/")[2]
-    in_place = any(fnmatch.fnmatchcase(base, pattern) for pattern in _IN_PLACE)
-    return sizes.tar_piece_in_place if in_place else sizes.tar_piece
+    if _is_one_of(_LOG, base):
+        return sizes.tar_piece_in_place
+    piece = sizes.tar_piece_in_place if _is_one_of(_IN_PLACE, base) else sizes.tar_piece
+    while size > _MANY * piece and _STEP * piece <= sizes.maximum:
+        piece *= _STEP
+    return piece
+
+
+def _is_one_of(patterns: tuple[str, ...], name: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _padded(size: int) -> int:

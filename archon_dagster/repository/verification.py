@@ -7,13 +7,14 @@ Damaged chunks are remembered, so that the next backup that still has their byte
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, datetime, timedelta
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -179,17 +180,22 @@ def _loaded(
 
 
 def record_check(backend: Backend, backup_id: str, check: CheckRecord) -> None:
-    """Keep a result. Two results of one check in the same microsecond are kept both."""
-    name, time = checked_check_name(check.name), check.time.astimezone(UTC)
-    data = check.model_dump_json().encode()
+    """Keep a result. Two results of one check in the same microsecond are kept both, in the order they came in."""
+    name = checked_check_name(check.name)
     while True:
-        try:
+        time = _after_the_others(backend, backup_id, check.time.astimezone(UTC))
+        data = check.model_copy(update={"time": time}).model_dump_json().encode()
+        with contextlib.suppress(ObjectExists):  # somebody else's, of this microsecond
             backend.put(f"{_folder(backup_id)}{time.strftime(_TIME)}-{name}.json", data, if_absent=True)
-        except ObjectExists:
-            time += timedelta(microseconds=1)
-        else:
             backend.barrier()
             return
+
+
+def _after_the_others(backend: Backend, backup_id: str, time: datetime) -> datetime:
+    """The time, or the one after the newest result's: what was found last counts, also where a clock was set back."""
+    keys = [_RECORD.fullmatch(info.key) for info in backend.list(_folder(backup_id))]
+    times = [found for key in keys if key and (found := _time_of(key))]
+    return max(times) + timedelta(microseconds=1) if times and max(times) >= time else time
 
 
 def read_checks(backend: Backend, backup_id: str) -> list[CheckRecord]:
@@ -237,12 +243,18 @@ def _read_check(backend: Backend, info: ObjectInfo, match: re.Match[str]) -> Che
         why = error.what
     except ValidationError as error:
         why = error.errors()[0]["msg"]
-    try:
-        time = datetime.strptime(match["time"], _TIME).replace(tzinfo=UTC)
-    except ValueError:  # digits that are no date
-        time = info.modified
+    time = _time_of(match) or info.modified
     detail = f"its record {info.key} cannot be read ({why})"
     return CheckRecord(name=match["name"], passed=False, detail=detail, time=time, unreadable=info.key)
+
+
+def _time_of(key: re.Match[str]) -> datetime | None:
+    """The time in a record's key; ``None`` where its digits are no date, or one so late that nothing can follow."""
+    try:
+        time = datetime.strptime(key["time"], _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return time if time.year < MAXYEAR else None
 
 
 def _folder(backup_id: str) -> str:

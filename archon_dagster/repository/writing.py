@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -12,6 +11,7 @@ from archon_dagster.errors import RepositoryError
 from archon_dagster.repository.chunks import ChunkPool
 from archon_dagster.repository.config import Chunker
 from archon_dagster.repository.cutting import Piece, cutter
+from archon_dagster.repository.digest import StreamDigest
 from archon_dagster.repository.manifest import Chunk, Fingerprint
 from archon_dagster.stores.base import Cut
 
@@ -25,7 +25,7 @@ class PendingArtifact:
         self.details: dict[str, Any] = {}
         self._cutter = cutter(cut, sizes)
         self._pool = pool
-        self._digest = hashlib.sha256()
+        self._digest = StreamDigest()
         self._size = 0
         self._chunks: list[Chunk] = []
         self._under_way: deque[Future[Chunk]] = deque()
@@ -52,7 +52,7 @@ class PendingArtifact:
 
     def finish(self) -> tuple[Chunk, ...]:
         """No more bytes will come; waits until all are stored."""
-        self._closed = True
+        self._close()
         self._store(self._cutter.finish())
         while self._under_way:
             self._take_first()
@@ -62,7 +62,11 @@ class PendingArtifact:
 
     def discard(self) -> None:
         """Take no more bytes; what is under way may end."""
+        self._close()
+
+    def _close(self) -> None:
         self._closed = True
+        self._digest.close()
 
     def _store(self, pieces: Iterator[Piece]) -> None:
         for piece in pieces:

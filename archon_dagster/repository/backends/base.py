@@ -26,6 +26,20 @@ Check = Callable[[], None]
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 
 
+def no_check() -> None:
+    """The check of a caller that never has to stop."""
+
+
+def both(first: Check, second: Check) -> Check:
+    """A check that objects when one of two does."""
+
+    def check() -> None:
+        first()
+        second()
+
+    return check
+
+
 class ObjectNotFound(RepositoryError):
     """No object under this key."""
 
@@ -71,8 +85,10 @@ class Backend(Protocol):
 
     Failures are :class:`~archon_dagster.errors.RepositoryError` and say what, where and what to do.
 
-    :ivar whole: an object that is listed has all its bytes, whatever happened when it was written; where that is not
-        in the nature of the storage (a disk that lost its cache), chunks are looked at before they are relied on.
+    :ivar whole: an object that is listed has all the bytes of the one write that made it, by the storage's contract;
+        where it has none (a disk that lost its cache), the header of a chunk is read before the chunk is relied on.
+        What breaks a contract, or rots, is found either way by the verification that ends every backup: that backup
+        fails, and the next one writes the chunk anew.
     """
 
     whole: bool
@@ -80,8 +96,8 @@ class Backend(Protocol):
     def heeding(self, check: Check) -> Backend:
         """The same storage for a caller that may have to stop: no call goes on for long once ``check`` raises.
 
-        The call then raises what ``check`` raised, nothing more is sent, and whether a write that was under way has
-        happened is not known. Where no call waits for another machine, this is the backend itself.
+        The call then raises what ``check`` raised, nothing more is written, and whether a write that was under way has
+        happened is not known.
         """
         ...
 

@@ -10,6 +10,7 @@ rename. Works on any POSIX filesystem; where hard links are missing the advisory
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
 import hashlib
 import os
@@ -31,7 +32,9 @@ from archon_dagster.repository.backends.base import (
     ObjectNotFound,
     ObjectUnreadable,
     StoredObject,
+    both,
     checked_key,
+    no_check,
 )
 from archon_dagster.repository.backends.filesystem_errors import READ, explained
 from archon_dagster.repository.backends.guard import guard
@@ -57,13 +60,17 @@ class FilesystemBackend:
         self.root = root
         self._step = on_step
         self._threads = threads
+        self._check: Check = no_check
         self._unsynced: set[Path] = set()
         self._mutex = threading.Lock()
 
     whole = False
 
-    def heeding(self, _check: Check) -> FilesystemBackend:
-        return self
+    def heeding(self, check: Check) -> FilesystemBackend:
+        """Looks at the check between the calls of the system, which no one can interrupt."""
+        heeding = copy.copy(self)
+        heeding._check = both(self._check, check)
+        return heeding
 
     def describe(self) -> str:
         return str(self.root)
@@ -107,6 +114,7 @@ class FilesystemBackend:
             yield from self._walk(base, f"{folder}/" if folder else "", start)
 
     def _walk(self, folder: Path, key: str, start: str) -> Iterator[ObjectInfo]:
+        self._check()
         try:
             entries = os.scandir(folder)
         except (FileNotFoundError, NotADirectoryError):
@@ -175,7 +183,8 @@ class FilesystemBackend:
     def barrier(self, keys: Iterable[str] = ()) -> None:
         parents = {key.rpartition("/")[0] for key in keys}
         with self._mutex:
-            folders, self._unsynced = self._unsynced, set()
+            folders = set(self._unsynced)
+            self._unsynced.clear()
         for parent in parents:
             folders |= self._lineage(self.root / parent)
         try:
@@ -183,7 +192,7 @@ class FilesystemBackend:
                 list(pool.map(self._sync_directory, sorted(folders)))
         except BaseException:
             with self._mutex:
-                self._unsynced |= folders
+                self._unsynced.update(folders)
             raise
 
     def sweep(self, prefix: str) -> int:
@@ -192,6 +201,7 @@ class FilesystemBackend:
         swept = 0
         with explained("clean up", base):
             for folder, _, names in os.walk(base):
+                self._check()
                 for name in names:
                     path = Path(folder, name)
                     if is_stale(path, now):
@@ -205,6 +215,7 @@ class FilesystemBackend:
         return self.root / checked_key(key)
 
     def _opened(self, path: Path, key: str) -> BinaryIO:
+        self._check()
         try:
             # not blocking, so that a pipe put in an object's place cannot hang us
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -218,6 +229,7 @@ class FilesystemBackend:
     @contextlib.contextmanager
     def _written(self, path: Path, data: Buffer) -> Iterator[Path]:
         """The data, synced, under a temporary name beside ``path``; gone afterwards unless renamed."""
+        self._check()
         temporary = path.parent / temporary_name()
         try:
             self._step("create", path)
@@ -276,7 +288,7 @@ class FilesystemBackend:
     def _guard(self) -> AbstractContextManager[None]:
         """Exclude every other compare-and-swap on this directory, in all processes."""
         self._make_directory(self.root / "locks")
-        return guard(self.root / "locks" / ".guard")
+        return guard(self.root / "locks" / ".guard", self._check)
 
     def _note(self, folder: Path) -> None:
         with self._mutex:
@@ -286,6 +298,7 @@ class FilesystemBackend:
         return {folder, *(parent for parent in folder.parents if parent.is_relative_to(self.root))}
 
     def _sync_directory(self, folder: Path) -> None:
+        self._check()
         with explained("sync", folder):
             self._step("sync directory", folder)
             try:

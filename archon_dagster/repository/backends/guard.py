@@ -13,14 +13,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from archon_dagster.errors import RepositoryError
+from archon_dagster.repository.backends.base import Check
 
 _WAIT = 30.0  # seconds; the guard is held for milliseconds
 _POLL = 0.005
 
 
 @contextlib.contextmanager
-def guard(path: Path) -> Iterator[None]:
-    """Hold the guard file; :class:`RepositoryError` where somebody keeps it for very long."""
+def guard(path: Path, check: Check) -> Iterator[None]:
+    """Hold the guard file; :class:`RepositoryError` where somebody keeps it for very long.
+
+    :param check: called while waiting; raises to stop.
+    """
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         deadline = time.monotonic() + _WAIT
@@ -31,6 +35,7 @@ def guard(path: Path) -> Iterator[None]:
                     where=str(path),
                     todo="look for a stopped process that works on this repository (`fuser` names it)",
                 )
+            check()
             time.sleep(_POLL)
         yield
     finally:

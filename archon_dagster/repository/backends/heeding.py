@@ -4,6 +4,9 @@ A thread that waits for a server cannot be interrupted, and a client that repeat
 minutes. So each call is made in a thread of its own while the caller polls its check. When that objects, the caller
 goes on at once, and the thread is *left*: it sends nothing any more (the backend asks :func:`heed` before every
 request, repetition and block), ends with the answer or the time-out it waits for, and keeps no process alive.
+
+A cancel is heard within :data:`POLL`; a write whose outcome should be known gets a moment more (:func:`after`), and
+what has to be put in order shares one budget (:func:`tidying`): together less than two seconds.
 """
 
 from __future__ import annotations
@@ -11,16 +14,21 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import BinaryIO, Generic, TypeVar
 
 from archon_dagster.errors import ArchonError, Cancelled, RepositoryError
-from archon_dagster.repository.backends.base import Backend, Buffer, Check, ObjectInfo, StoredObject
+from archon_dagster.repository.backends.base import Backend, Buffer, Check, ObjectInfo, StoredObject, both
 
+A = TypeVar("A")
 T = TypeVar("T")
 POLL = 0.1  # seconds between two looks at the check
+ANSWER = 0.4  # seconds that a write may still take after a cancel, so that its outcome is known
+_TIDYING_AFTER_FAILURE = 15.0  # seconds
 _PAGE = 1000  # objects of a listing that are waited for at once
 _here = threading.local()
 
@@ -46,30 +54,49 @@ def undisturbed() -> Iterator[None]:
         _here.left = left
 
 
-def shared(function: Callable[..., T]) -> Callable[..., T]:
-    """The function, for threads that help this one: left together with it."""
-    left = getattr(_here, "left", None)
+def in_parallel(function: Callable[[A], T], items: Iterable[A], threads: int) -> list[T]:
+    """The function's result for each item, found by threads that are left together with this one."""
+    calls: deque[_Call[T]] = deque()
+    results: list[T] = []
+    try:
+        for item in items:
+            if len(calls) == threads:
+                results.append(calls.popleft().wait(heed))
+            calls.append(_Call(partial(function, item)))
+        while calls:
+            results.append(calls.popleft().wait(heed))
+    finally:
+        for call in calls:
+            call.leave()
+        for call in calls:
+            call.ended(POLL)
+    return results
 
-    def run(*arguments: object) -> T:
-        _here.left = left
-        return function(*arguments)
 
-    return run
+def tidying(error: BaseException, where: str, seconds: float) -> Check:
+    """A check for putting things in order because of ``error``: it objects when there is no more time for that.
+
+    After a failure there is time. Who has cancelled waits for the end: the first thing to be put in order starts a
+    clock that all of them share, because a server that is silent now stays so.
+
+    :param seconds: on that clock, until when this thing may take.
+    """
+    if not isinstance(error, Cancelled):
+        return _until(time.monotonic() + _TIDYING_AFTER_FAILURE, where)
+    since: float = vars(error).setdefault("tidying_since", time.monotonic())
+    return _until(since + seconds, where)
 
 
-def within(seconds: float, where: str) -> Check:
-    """A check that objects after so many seconds: for cleaning up on a server that may not answer any more."""
-    until = time.monotonic() + seconds
-
+def _until(deadline: float, where: str) -> Check:
     def check() -> None:
-        if time.monotonic() > until:
-            raise RepositoryError("the storage has not answered in time", where=where, tried=f"for {seconds:g} s")
+        if time.monotonic() > deadline:
+            raise RepositoryError("there was no time left to wait for the storage's answer", where=where)
 
     return check
 
 
-def after(check: Check, seconds: float) -> Check:
-    """A check that objects so much later: for a write whose outcome should be known before it is given up."""
+def after(check: Check) -> Check:
+    """A check that objects :data:`ANSWER` later: for a write whose outcome should be known before it is given up."""
     since: list[float] = []
 
     def later() -> None:
@@ -77,7 +104,7 @@ def after(check: Check, seconds: float) -> Check:
             check()
         except Cancelled:
             since.append(time.monotonic())
-            if time.monotonic() - since[0] > seconds:
+            if time.monotonic() - since[0] > ANSWER:
                 raise
 
     return later
@@ -102,12 +129,20 @@ class _Call(Generic[T]):
         finally:
             self._done.set()
 
+    def leave(self) -> None:
+        """Nobody will wait for it any more."""
+        self._left.set()
+
+    def ended(self, within: float) -> bool:
+        """Whether it has ended, or does so within so many seconds."""
+        return self._done.wait(within)
+
     def wait(self, check: Check) -> T:
         try:
             while not self._done.wait(POLL):
                 check()
         except BaseException:
-            self._left.set()
+            self.leave()
             raise
         if self._error is not None:
             raise self._error
@@ -123,12 +158,7 @@ class HeedingBackend:
 
     def heeding(self, check: Check) -> Backend:
         """Heeds both checks."""
-
-        def both() -> None:
-            self._check()
-            check()
-
-        return HeedingBackend(self._backend, both)
+        return HeedingBackend(self._backend, both(self._check, check))
 
     def _call(self, function: Callable[[], T]) -> T:
         self._check()

@@ -20,7 +20,7 @@ from archon_dagster_tests.integration.s3.servers import Server
 from archon_dagster_tests.unit.repository.conftest import Clock, back_up, read_back, window
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
-PROMPT = 3.5  # seconds: two were promised, and the machine may be busy
+PROMPT = 3.0  # seconds: two are promised, and the machine may be busy
 
 
 class Case:
@@ -155,7 +155,7 @@ def test_a_chunk_that_fails_does_not_wait_for_those_the_server_is_silent_about(c
     ):
         for number in range(30):
             artifact.write(bytes([number]) * (4 << 20))
-    assert time.monotonic() - began < PROMPT
+    assert time.monotonic() - began < 10  # a silent request is given up after 20
     case.proxy.mend()
 
 

@@ -66,6 +66,19 @@ def test_an_unchanged_artifact_adds_nothing(repository: Repository) -> None:
     assert (second.bytes_added, second.chunks_added) == (0, 0)
 
 
+def test_a_chunk_that_a_foreign_tool_has_cut_off_fails_the_next_backup_and_is_repaired_by_the_one_after(
+    repository: Repository, backend: S3Backend, work: Work
+) -> None:
+    clock, text = Clock(), {"a": b"a line that compresses\n" * 50_000}
+    chunk = chunk_key(back_up(repository, text, clock=clock).artifacts[0].chunks[0].sha256)
+    backend.put(chunk, backend.get(chunk).data[:100])
+    relied = back_up(repository, text, clock=clock)
+    assert relied.bytes_added == 0
+    assert not repository.verify(relied.id, work, record=False).passed  # as every backup is, before it counts
+    assert back_up(repository, text, clock=clock).bytes_added > 0
+    assert repository.verify(relied.id, work).passed
+
+
 def test_a_damaged_chunk_is_found_named_and_repaired(repository: Repository, backend: S3Backend, work: Work) -> None:
     clock = Clock()
     manifest = back_up(repository, {"a": CONTENT}, clock=clock)

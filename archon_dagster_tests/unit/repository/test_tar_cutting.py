@@ -6,12 +6,14 @@ import hashlib
 import io
 import random
 import tarfile
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archon_dagster.repository.config import Chunker
+from archon_dagster.repository.config import Chunker, MiB
+from archon_dagster.repository.tar_structure import BLOCK, Body, Look, members
 from archon_dagster_tests.unit.repository.conftest import SMALL
 from archon_dagster_tests.unit.repository.test_cutting import pieces
 
@@ -56,6 +58,66 @@ def test_a_member_that_grows_in_front_does_not_move_the_others() -> None:
     before = tar({"a.dat": noise(3000, 1), "matrix.dat": noise(20_000, 2)})
     after = tar({"a.dat": noise(3000, 1) + noise(700, 3), "matrix.dat": noise(20_000, 2)})
     assert new_bytes(before, after) < 4000
+
+
+def test_a_segment_of_the_log_that_is_closed_keeps_its_pieces() -> None:
+    before = tar({"0/wal/open-7": noise(9000, 1)})
+    after = tar({"0/wal/closed-41": noise(8800, 1) + noise(200, 2), "0/wal/open-8": noise(100, 3)})
+    assert new_bytes(before, after) < 3000
+
+
+def piece_of(name: str, size: int) -> int:
+    """How long the pieces of a member in a snapshot are."""
+    return next(body.piece or 0 for body in bodies([{name: size}]) if body.size and body.size >= size)
+
+
+def bodies(segments: list[dict[str, int]]) -> Iterator[Body]:
+    """What is asked for of a snapshot with these members, told by its headers alone."""
+    headers = [header for segment in segments for header in headers_of(segment)]
+    walk = members(Chunker())
+    request = next(walk)
+    while not (isinstance(request, Body) and request.size is None):
+        if isinstance(request, Body):
+            yield request
+        request = walk.send(headers.pop(0) if isinstance(request, Look) and headers else bytes(BLOCK))
+
+
+def headers_of(segment: dict[str, int]) -> Iterator[bytes]:
+    stored = sum(BLOCK - (-size // BLOCK) * BLOCK for size in segment.values())
+    for name, size in {"0/segments/one.tar": stored, **segment}.items():
+        info = tarfile.TarInfo(name)
+        info.size = size
+        yield info.tobuf(tarfile.GNU_FORMAT)
+
+
+def objects_of(segments: list[dict[str, int]]) -> int:
+    return sum(-(-(body.size or 0) // (body.piece or body.size or 1)) for body in bodies(segments))
+
+
+GB = 10**9
+PAGES = {f"payload_storage/page_{number}.dat": 32 * MiB for number in range(300)}
+
+
+@pytest.mark.parametrize(
+    ("segment", "most"),
+    [
+        ({"matrix.dat": 10 * GB}, 25_000),
+        (PAGES, 100_000),
+        ({"matrix.dat": 6 * GB, "links.bin": GB // 2, "id_tracker.mappings": GB // 2, **dict(list(PAGES.items())[:90])},
+         50_000),
+    ],
+)  # fmt: skip
+def test_a_hundred_gigabytes_do_not_become_a_million_objects(segment: dict[str, int], most: int) -> None:
+    segments = 100 * GB // sum(segment.values())
+    assert most / 3 < objects_of([segment] * segments) < most
+
+
+def test_a_member_that_grows_is_cut_anew_twice_at_most() -> None:
+    for name, sizes in {"page_0.dat": {256 << 10, 1 * MiB, 4 * MiB}, "matrix.dat": {1 * MiB, 4 * MiB}}.items():
+        found = [piece_of(name, size) for size in range(MiB, 200 * MiB, MiB)]
+        assert found == sorted(found)
+        assert set(found) == sizes
+    assert {piece_of("open-1", size * MiB) for size in (1, 32, 100)} == {256 << 10}
 
 
 @pytest.mark.parametrize("format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])

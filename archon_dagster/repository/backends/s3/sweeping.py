@@ -13,12 +13,12 @@ from archon_dagster.repository.backends.s3.bucket import Bucket
 from archon_dagster.repository.backends.s3.errors import explained, status_of
 
 _log = logging.getLogger(__name__)
-_ABANDONED_AFTER = timedelta(days=1)  # none of ours takes that long
+_ABANDONED_AFTER = timedelta(hours=1)  # none of ours takes that long, not even on the slowest line it puts up with
 _NOT_ALLOWED = (403, 405, 501)
 
 
 def give_up_old_uploads(bucket: Bucket, prefix: str, now: Callable[[], datetime]) -> int:
-    """Abort what was begun below ``prefix`` more than a day ago; how many.
+    """Abort what was begun below ``prefix`` more than an hour ago; how many.
 
     Where the server or the permissions do not allow it, that is said, and everything else goes on.
     """

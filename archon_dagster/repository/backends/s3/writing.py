@@ -6,14 +6,13 @@ Every object carries the SHA-256 of its bytes in its metadata, so that a reader 
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from archon_dagster.errors import RepositoryError
 from archon_dagster.repository.backends.base import Buffer
-from archon_dagster.repository.backends.heeding import shared, undisturbed
+from archon_dagster.repository.backends.heeding import in_parallel, undisturbed
 from archon_dagster.repository.backends.s3.bucket import Bucket
 from archon_dagster.repository.backends.s3.errors import explained
 from archon_dagster.repository.backends.s3.pace import PacedBody
@@ -70,11 +69,4 @@ def _upload(bucket: Bucket, key: str, upload: str, data: memoryview) -> list[dic
         answer = bucket.client.upload_part(**bucket.object(key), UploadId=upload, PartNumber=number, Body=body)
         return {"PartNumber": number, "ETag": answer["ETag"]}
 
-    numbers = range(1, -(-len(data) // PART) + 1)
-    with ThreadPoolExecutor(_PARTS_AT_ONCE, thread_name_prefix="part") as threads:
-        waits = [threads.submit(shared(send), number) for number in numbers]
-        try:
-            return [wait.result() for wait in waits]
-        except BaseException:
-            threads.shutdown(wait=True, cancel_futures=True)
-            raise
+    return in_parallel(send, range(1, -(-len(data) // PART) + 1), _PARTS_AT_ONCE)

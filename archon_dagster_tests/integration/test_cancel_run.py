@@ -1,0 +1,115 @@
+"""A backup terminated in the UI while its storage does not answer, or only slowly."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from archon_dagster.repository.backends.opening import open_backend
+from archon_dagster.repository.repository import Repository
+from archon_dagster.sandbox.s3.running import object_storage
+from archon_dagster_tests.eventually import eventually
+from archon_dagster_tests.integration.s3.faulty_proxy import FaultyProxy
+from archon_dagster_tests.integration.test_up import ARCHON, Up, running_up
+
+pytest.importorskip("moto", reason="moto is not installed (archon-dagster[sandbox])")
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
+
+PROMPT = 8.0  # seconds until the run is CANCELED: two for the work, the rest is Dagster's way there and back
+_TERMINATE = """
+mutation ($run: String!) {
+  terminateRun(runId: $run) { __typename ... on TerminateRunFailure { message } ... on PythonError { message } }
+}
+"""
+_STATUS = "query ($run: ID!) { runOrError(runId: $run) { ... on Run { status } } }"
+
+
+@dataclass
+class Case:
+    """A control plane whose backups go to S3 through a proxy."""
+
+    up: Up
+    proxy: FaultyProxy
+    environment: dict[str, str]
+
+    def ask(self, query: str, run: str) -> dict[str, Any]:
+        answer = httpx.post(f"{self.up.url}/graphql", json={"query": query, "variables": {"run": run}}, timeout=30)
+        found: dict[str, Any] = answer.raise_for_status().json()["data"]
+        return found
+
+    def is_cancelled(self, run: str) -> bool:
+        status = self.ask(_STATUS, run)["runOrError"]["status"]
+        assert status in ("STARTED", "CANCELING", "CANCELED")
+        return bool(status == "CANCELED")
+
+    def asked_for(self, method: str, containing: str) -> bool:
+        return any(request.startswith(method) and containing in request for request in self.proxy.requests)
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
+    with object_storage() as storage, FaultyProxy(storage.endpoint) as proxy, pytest.MonkeyPatch.context() as patch:
+        environment = storage.environment | {"ARCHON_S3_ENDPOINT": proxy.endpoint}
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        with running_up(tmp_path_factory.mktemp("cancel") / "home") as up:
+            yield Case(up, proxy, environment)
+            proxy.end.set()
+
+
+@pytest.fixture(autouse=True)
+def its_variables(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in case.environment.items():
+        monkeypatch.setenv(name, value)
+
+
+@contextmanager
+def backup(case: Case, errors: Path) -> Iterator[str]:
+    """The id of the run of a backup that was just launched."""
+    environment = {**os.environ, "ARCHON_HOME": str(case.up.home)}
+    with errors.open("wb") as output:
+        process = subprocess.Popen([*ARCHON, "backup"], env=environment, stdout=output, stderr=output)
+    try:
+        run = eventually(lambda: re.search(r"/runs/([0-9a-f-]{36})", errors.read_text()), 60)
+        assert run is not None
+        yield run[1]
+    finally:
+        process.wait(60)
+
+
+@pytest.mark.parametrize("trouble", ["silent", "slow"])
+def test_a_run_terminated_while_its_storage_is(trouble: str, case: Case, tmp_path: Path) -> None:
+    case.proxy.requests.clear()
+    if trouble == "silent":
+        case.proxy.fail("silence", method="PUT", containing="/chunks/")
+    else:
+        case.proxy.latency = 0.15
+    with backup(case, tmp_path / "said") as run:
+        eventually(lambda: case.asked_for("PUT", "/chunks/"), 60)
+        began = time.monotonic()
+        assert case.ask(_TERMINATE, run)["terminateRun"]["__typename"] == "TerminateRunSuccess"
+        eventually(lambda: case.is_cancelled(run), 60)
+        taken = time.monotonic() - began
+    case.proxy.mend()
+    case.proxy.latency = 0
+    assert taken < PROMPT, (tmp_path / "said").read_text()
+    repository = Repository.on(open_backend(os.environ["ARCHON_REPOSITORY"]))
+    assert repository.holder() is None
+    assert repository.backups() == []
+
+
+def test_the_next_backup_succeeds(case: Case) -> None:
+    done = case.up.archon("backup")
+    assert done.returncode == 0, done.stderr
+    repository = Repository.on(open_backend(os.environ["ARCHON_REPOSITORY"]))
+    assert [entry.state for entry in repository.backups()] == ["complete"]
