@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from archon_dagster.backup.summary import duration_text
 from archon_dagster.cli.backups import Direct, Json, Only, OptionalSelector, stores_named
 from archon_dagster.cli.dump import FromDump, Skip, import_first
 from archon_dagster.cli.operations import run_here
-from archon_dagster.cli.output import console, print_json, problems, table
+from archon_dagster.cli.output import console, plain, print_json, problems, table
+from archon_dagster.cli.planned import show_plan
 from archon_dagster.cli.progress import RunLines
 from archon_dagster.cli.submit import Outcome, run_job
 from archon_dagster.errors import ConfirmationMissing, RestoreFailed
 from archon_dagster.platform.objectives import restore_objective
 from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.repository.repository import Repository
-from archon_dagster.restore.plan import RestorePlan, make_plan
+from archon_dagster.restore.plan import make_plan
+from archon_dagster.restore.request import command, options_of
 from archon_dagster.restore.restore import CONFIRMATION, RestoreRequest, RestoreResult, restore_backup
+from archon_dagster.restore.selection import selection_of
 from archon_dagster.stores.base import STORES
 
 PUT_BACK_LIMIT = 3600.0  # seconds an interrupted restore may take to put the data back
+
+Target = Annotated[
+    Path | None,
+    typer.Option(
+        "--target",
+        help="Restore into another platform: its home directory, or a file with the addresses of its servers.",
+        metavar="HOME_OR_ENV_FILE",
+    ),
+]
+Collection = Annotated[str, typer.Option("--collection", help="Just this collection.", metavar="NAME")]
+Label = Annotated[
+    str, typer.Option("--label", help="Just the nodes with this label and what is between them.", metavar="NAME")
+]
+TableName = Annotated[str, typer.Option("--table", help="Just this table: schema.table.", metavar="NAME")]
+NewName = Annotated[
+    str, typer.Option("--as", help="Under this new name, beside what is there; nothing is replaced.", metavar="NAME")
+]
 
 
 def restore(
@@ -41,6 +61,11 @@ def restore(
         bool,
         typer.Option("--portable", help="Restore the vectors point by point even where their snapshots would do."),
     ] = False,
+    target: Target = None,
+    collection: Collection = "",
+    label: Label = "",
+    table_: TableName = "",
+    as_: NewName = "",
     from_dump: FromDump = None,
     skip: Skip = False,
     direct: Direct = False,
@@ -49,18 +74,29 @@ def restore(
     """Put a backup back; on failure everything is put back as it was."""
     settings = load_settings()
     stores = stores_named(only)
+    selection, place = selection_of(collection, label, table_, as_), place_named(target)
+    options = options_of(place, selection)
     go_on = plan or confirm == CONFIRMATION
     first = import_first(settings, selector, from_dump, skip=skip, go_on=go_on, quiet=as_json)
     selector = first.selector
     if plan:
-        _show_plan(run_here(settings, lambda context: make_plan(context, selector, stores), quiet=True), as_json)
+        show_plan(
+            run_here(
+                settings,
+                lambda context: make_plan(
+                    context, selector, stores, target=place, selection=selection, portable=portable
+                ),
+                quiet=True,
+            ),
+            as_json,
+        )
         return
     if confirm != CONFIRMATION:
         raise ConfirmationMissing(
             "a restore replaces the live data and was not confirmed; nothing was touched",
-            todo=f"archon restore {selector} --confirm {CONFIRMATION}   (first: archon restore {selector} --plan)",
+            todo=f"{command(selector, stores, options)}   (first the same with --plan)",
         )
-    request = RestoreRequest(selector, confirm, stores, without_safety_copy, portable)
+    request = RestoreRequest(selector, confirm, stores, without_safety_copy, portable, place, selection)
     if direct:
         result = run_here(
             settings, lambda context: restore_backup(context, request), quiet=as_json, cleanup_limit=PUT_BACK_LIMIT
@@ -73,67 +109,44 @@ def restore(
         "only": list(stores),
         "without_safety_copy": without_safety_copy,
         "portable": portable,
+        "target": place,
+        "collection": collection,
+        "label": label,
+        "table": table_,
+        "new_name": as_,
     }
     with RunLines(problems, quiet=as_json) as lines:
         outcome = run_job(settings, "restore", {"ops": {"put_back": {"config": config}}}, lines)
     if as_json:
         print_json(outcome)
     else:
-        _show_outcome(settings, outcome, len(stores) or len(STORES))
+        _show_outcome(settings, outcome, request, len(stores) or len(STORES))
 
 
-def _show_outcome(settings: Settings, outcome: Outcome, stores: int) -> None:
+def place_named(target: Path | None) -> str:
+    """A target as a job needs it, which runs in another directory."""
+    return str(target.expanduser().resolve()) if target else ""
+
+
+def _show_outcome(settings: Settings, outcome: Outcome, request: RestoreRequest, stores: int) -> None:
     """What a restore run has achieved, and how to take it back."""
-    console.print(f"backup {outcome.backup} restored, identical by fingerprint", highlight=False)
+    what = f", {request.selection}" if request.selection else ""
+    into = f" into {request.target}" if request.target else ""
+    console.print(
+        plain(f"backup {outcome.backup}{what} restored{into}, identical by fingerprint"),
+        highlight=False,
+        soft_wrap=True,
+    )
     console.print(f"run: {outcome.url or outcome.run_id}", highlight=False, soft_wrap=True)
     checks = Repository.open(settings.repository).checks(outcome.backup or "")
     measured = [check.seconds for check in checks if check.name == "restore" and check.seconds is not None]
     if measured:
         incident, objective = restore_objective(stores)
-        limit = f"{duration_text(objective.target)} for {incident}"
-        console.print(f"measured RTO {duration_text(measured[-1])}, objective {limit}", highlight=False)
+        limit = "" if request.selection else f", objective {duration_text(objective.target)} for {incident}"
+        console.print(f"measured RTO {duration_text(measured[-1])}{limit}", highlight=False)
     if outcome.safety:
-        console.print(
-            f"undo: archon restore {outcome.safety} --confirm {CONFIRMATION}", highlight=False, soft_wrap=True
-        )
-
-
-def _show_plan(plan: RestorePlan, as_json: bool) -> None:
-    if as_json:
-        print_json(plan)
-        return
-    rows = [
-        (
-            change.store,
-            change.part,
-            "?" if change.store in plan.unreachable else _count(change.now),
-            _count(change.after),
-            change.effect,
-        )
-        for change in plan.changes
-    ]
-    title, columns = f"restoring {plan.backup.id} would change", ("store", "part", "now", "after", "")
-    console.print(table(title, columns, rows, right=("now", "after")))
-    for note in plan.notes:
-        console.print(note, highlight=False, soft_wrap=True)
-    console.print(f"lost: what was written in the last {duration_text(plan.age)} (a safety backup keeps it)")
-    console.print(f"stopped meanwhile: {', '.join(plan.stops) or 'no writer runs'}", highlight=False)
-    console.print(f"how long: {_how_long(plan)}", highlight=False)
-    for store, reason in plan.unreachable.items():
-        console.print(f"[yellow]{store} does not answer now:[/] {escape(reason)}", highlight=False, soft_wrap=True)
-    if plan.start_first:
-        console.print(f"[yellow]start first:[/] {plan.start_first}", highlight=False, soft_wrap=True)
-    console.print(f"do it: {plan.command}", highlight=False, soft_wrap=True)
-
-
-def _how_long(plan: RestorePlan) -> str:
-    if plan.estimate is None:
-        return "not known, no restore of these stores has been measured yet"
-    return f"about {duration_text(plan.estimate)}, as the last restore of the same stores"
-
-
-def _count(count: int | None) -> str:
-    return "·" if count is None else f"{count:,}"
+        back = options_of(request.target, request.selection, back=True)
+        console.print(plain(f"undo: {command(outcome.safety, options=back)}"), highlight=False, soft_wrap=True)
 
 
 def _show_result(result: RestoreResult, as_json: bool) -> None:
@@ -148,12 +161,14 @@ def _show_result(result: RestoreResult, as_json: bool) -> None:
             )
             for store in result.stores
         ]
-        console.print(table(f"backup {result.backup.id} restored", ("store", "promised", "found"), rows))
+        console.print(table(plain(f"{result.what} restored"), ("store", "promised", "found"), rows))
         console.print(f"measured RTO {duration_text(result.rto)}")
+        for note in result.notes:
+            console.print(plain(note), highlight=False, soft_wrap=True)
         for warning in result.warnings:
-            console.print(f"[yellow]not as it was:[/] {warning}", highlight=False)
+            console.print(f"[yellow]not as it was:[/] {plain(warning)}", highlight=False, soft_wrap=True)
         if result.undo:
-            console.print(f"undo: {result.undo}", highlight=False)
+            console.print(plain(f"undo: {result.undo}"), highlight=False, soft_wrap=True)
     if result.unhealthy:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in result.unhealthy.items())
         raise RestoreFailed(

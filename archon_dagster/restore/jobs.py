@@ -8,6 +8,7 @@ from pydantic import Field
 from archon_dagster.repository.assets import CATALOGUE
 from archon_dagster.resources import EXECUTOR, PLATFORM_POOL, Operations
 from archon_dagster.restore.restore import RestoreRequest, RestoreResult, restore_backup
+from archon_dagster.restore.selection import selection_of
 from archon_dagster.restore.summary import page, restore_numbers
 from archon_dagster.stores.assets import BY_STORE
 from archon_dagster.stores.choice import StoreChoice, chosen
@@ -36,9 +37,34 @@ class RestoreConfig(dg.Config):
         "version of Qdrant forbids the snapshots this happens by itself.",
     )
 
+    target: str = Field(
+        default="",
+        description="Restore into another platform: the absolute path of its home directory, or of a file with the "
+        "addresses of servers (QDRANT_URL, MEMGRAPH_URI, POSTGRES_DSN). Secrets stay in those files. Empty: this one.",
+    )
+    collection: str = Field(default="", description="Restore just this collection of the vectors.")
+    label: str = Field(
+        default="",
+        description="Restore just the nodes with this label, and the relationships between them. No node may have it.",
+    )
+    table: str = Field(default="", description="Restore just this table, as schema.table (public if there is no dot).")
+    new_name: str = Field(
+        default="",
+        description="What the collection, label or table is called afterwards. Nothing is replaced then, and the name "
+        "must be free.",
+    )
+
     def request(self) -> RestoreRequest:
         """The same, for the logic."""
-        return RestoreRequest(self.selector, self.confirm, chosen(self.only), self.without_safety_copy, self.portable)
+        return RestoreRequest(
+            self.selector,
+            self.confirm,
+            chosen(self.only),
+            self.without_safety_copy,
+            self.portable,
+            self.target,
+            selection_of(self.collection, self.label, self.table, self.new_name),
+        )
 
 
 @dg.op(
@@ -63,15 +89,24 @@ def put_back(context: dg.OpExecutionContext, config: RestoreConfig, operations: 
 
 def _link_both_ways(context: dg.OpExecutionContext, result: RestoreResult) -> None:
     """The live data name the backup they came from; the backup names the run that restored it."""
-    for store in result.stores:
-        for key in BY_STORE[store]:
-            context.log_event(dg.AssetMaterialization(key, metadata=_metadata(result)))
+    for key in _replaced(result):
+        context.log_event(dg.AssetMaterialization(key, metadata=_metadata(result)))
     run = dg.MetadataValue.dagster_run(context.run.run_id)
     context.log_event(
         dg.AssetObservation(
             CATALOGUE, partition=result.backup.id, metadata={"restored by": run, **restore_numbers(result)}
         )
     )
+
+
+def _replaced(result: RestoreResult) -> list[dg.AssetKey]:
+    """The live data of this platform that are now those of the backup."""
+    if result.target or (result.selection and result.safety is None):
+        return []
+    keys = [key for store in result.stores for key in BY_STORE[store]]
+    if result.selection and result.selection.kind == "collection":
+        return [key for key in keys if key.path[-1] == result.selection.name]
+    return keys
 
 
 def _metadata(result: RestoreResult) -> dict[str, dg.MetadataValue[Any] | int | float | str]:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from archon_dagster.errors import ConfigurationError
 from archon_dagster.platform.settings import Settings
 from archon_dagster.restore.request import command
 
@@ -26,6 +28,8 @@ class Journal:
     :param only: the stores that were asked for; empty: all of the backup.
     :param touched: stores whose live data may already be those of the backup, or neither.
     :param stopped: services the restore stopped and has to start again.
+    :param options: more words of its command: where it went, and what part of a store it concerned.
+    :param by: home of the control plane that restored into this platform, where that is another one.
     """
 
     backup: str
@@ -35,14 +39,17 @@ class Journal:
     stopped: tuple[str, ...] = ()
     safety: str | None = None
     touched: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    by: str = ""
 
     @property
     def advice(self) -> str:
         """The commands that finish or undo what was interrupted."""
-        finish = command(self.backup, self.only)
+        here = f"ARCHON_HOME={shlex.quote(self.by)} " if self.by else ""
+        finish = f"{here}{command(self.backup, self.only, self.options)}"
         if self.safety is None:
             return f"finish it: {finish}"
-        return f"finish it: {finish}; or go back: {command(self.safety)}"
+        return f"finish it: {finish}; or go back: {here}{command(self.safety, options=self.options)}"
 
 
 class JournalFile:
@@ -51,18 +58,28 @@ class JournalFile:
     def __init__(self, settings: Settings):
         self.path: Path = settings.home / "restore.json"
 
-    def begin(self, backup: str, step: str, only: tuple[str, ...] = ()) -> Journal:
-        """Start a journal.
+    def begin(
+        self, backup: str, step: str, only: tuple[str, ...] = (), options: tuple[str, ...] = (), by: str = ""
+    ) -> Journal:
+        """Start a journal; see :class:`Journal`.
 
         What an interrupted restore left is carried over until a restore has mended it: what it had stopped, what it
         had touched, and above all its safety backup, the only one that holds what was there before all of this.
+
+        :raises ConfigurationError: the interrupted one concerned another part of a store, or came from elsewhere: its
+            safety backup would be no way back from this one.
         """
         before, now = self.read(), datetime.now(UTC).isoformat(timespec="seconds")
+        journal = Journal(backup, step, now, only, options=options, by=by)
         if before is None:
-            return self._write(Journal(backup, step, now, only))
-        return self._write(
-            Journal(backup, step, now, only, stopped=before.stopped, safety=before.safety, touched=before.touched)
-        )
+            return self._write(journal)
+        if (before.options, before.by) != (options, by):
+            raise ConfigurationError(
+                f"the restore of {before.backup} was interrupted at '{before.step}' and comes first",
+                where=str(self.path),
+                todo=f"{before.advice}; where neither can be done any more, remove that file",
+            )
+        return self._write(replace(journal, stopped=before.stopped, safety=before.safety, touched=before.touched))
 
     def put_back(self, before: Journal | None) -> None:
         """This restore has changed nothing in the end: an interrupted one before it is still interrupted."""
@@ -93,7 +110,7 @@ class JournalFile:
             data = json.loads(self.path.read_text())
         except (FileNotFoundError, ValueError):
             return None
-        data |= {name: tuple(data.get(name, ())) for name in ("stopped", "touched", "only")}
+        data |= {name: tuple(data.get(name, ())) for name in ("stopped", "touched", "only", "options")}
         return Journal(**data)
 
     def _write(self, journal: Journal) -> Journal:

@@ -6,6 +6,8 @@ writers -> safety backup of what is there -> restore each store -> compare finge
 ===============================  ==================================================================================
 :func:`restore_backup`           this order, top to bottom
 :mod:`~.steps`                   the steps that the way forth and the way back share
+:mod:`~.scope`                   which backup, which of its stores or which part of one, and where to
+:mod:`~.adding`                  a part under a new name: nothing is stopped, nothing is replaced
 :mod:`~.way_back`                a failure up to and including the fingerprints returns to the safety backup
 :mod:`~.journal`                 what is going on, on disk: a restore that was killed is noticed
 ===============================  ==================================================================================
@@ -26,9 +28,10 @@ from archon_dagster.platform.absence import require_present
 from archon_dagster.platform.quiesce import running_writers, thaw_leftovers
 from archon_dagster.platform.readiness import wait_until_ready
 from archon_dagster.restore import measured
+from archon_dagster.restore.adding import add_part
 from archon_dagster.restore.journal import JournalFile
-from archon_dagster.restore.plan import resolve
 from archon_dagster.restore.request import CONFIRMATION, RestoreRequest, RestoreResult
+from archon_dagster.restore.scope import scope_of
 from archon_dagster.restore.steps import Steps
 from archon_dagster.restore.way_back import put_back
 from archon_dagster.stores.base import Progress
@@ -47,13 +50,18 @@ def restore_backup(context: OperationContext, request: RestoreRequest) -> Restor
             "a restore replaces the live data and was not confirmed; nothing was touched",
             todo=f"pass --confirm {CONFIRMATION} (or confirm: {CONFIRMATION} in the run's config)",
         )
-    manifest, names = resolve(context, request.selector, request.only)
-    require_present(names, context.settings, context.runtime)
-    with context.repository.lock(f"restore of {manifest.id}") as lease:
-        thaw_leftovers(context.settings, context.runtime)
-        context.sweep()
-        file = JournalFile(context.settings)
-        steps = Steps(context, manifest, names, lease, wait_until_ready, file, portable=request.portable)
+    scope = scope_of(context, request)
+    there, purpose = scope.context, f"restore of {scope.manifest.id}"
+    require_present(scope.names, there.settings, there.runtime)
+    with context.repository.lock(purpose) as lease, scope.place.lock(purpose) as other:
+        thaw_leftovers(there.settings, there.runtime)
+        there.sweep()
+        leases = (lease,) if other is None else (lease, other)
+        steps = Steps(scope, leases, wait_until_ready, JournalFile(there.settings), portable=request.portable)
+        if scope.place.target:
+            context.report(Step("target", scope.place.target, 0.0))
+        for note in scope.notes:
+            context.report(Step("note", note, 0.0))
         return _run(steps, request)
 
 
@@ -61,6 +69,12 @@ def _run(steps: Steps, request: RestoreRequest) -> RestoreResult:
     started = time.monotonic()
     with steps.step("verify the backup", steps.manifest.id):
         _verify(steps)
+    if steps.scope.part is not None:
+        with steps.step("start the stores"):
+            steps.start_stores()  # it takes a running server to know whether anything is replaced
+        if not steps.scope.part.replaces():
+            add_part(steps, steps.scope.part)
+            return _measured(steps, started)
     steps.begin(request.only)
     try:
         _change(steps, request)
@@ -68,18 +82,26 @@ def _run(steps: Steps, request: RestoreRequest) -> RestoreResult:
         put_back(steps, error)
         raise  # only if nothing had to be put back
     steps.start_again()
-    steps.result.rto = time.monotonic() - started
-    measured.record(steps.context.repository, steps.result)
+    result = _measured(steps, started)
     steps.file.settle(steps.journal, steps.names)
-    return steps.result
+    return result
+
+
+def _measured(steps: Steps, started: float) -> RestoreResult:
+    result, scope = steps.result, steps.scope
+    result.rto = time.monotonic() - started
+    result.moved = {name: measured.weight(scope, name, by_points=result.by_points) for name in scope.names}
+    measured.record(steps.context.repository, result)
+    return result
 
 
 def _change(steps: Steps, request: RestoreRequest) -> None:
     """The way forth: from here on a failure leads to :func:`put_back`."""
-    with steps.step("start the stores"):
-        steps.start_stores()
+    if steps.scope.part is None:
+        with steps.step("start the stores"):
+            steps.start_stores()
     with steps.step("compare versions"):
-        _preflight(steps)
+        steps.preflight()
     with steps.step("stop the writers"):
         _stop_writers(steps)
     with steps.step("safety backup"):
@@ -93,8 +115,9 @@ def _change(steps: Steps, request: RestoreRequest) -> None:
 
 def _verify(steps: Steps) -> None:
     context, manifest = steps.context, steps.manifest
-    with context.work() as work:
-        context.repository.verify(manifest.id, work).raise_for_damage()
+    if steps.scope.part is None:  # the digests of what belongs to a part are checked where it is read
+        with context.work() as work:
+            context.repository.verify(manifest.id, work).raise_for_damage()
     finding = readable(verify_artifacts(context, manifest, steps.names))
     if not finding.passed:
         raise DamagedBackup(
@@ -102,13 +125,6 @@ def _verify(steps: Steps) -> None:
             where=context.settings.repository,
             todo="restore another backup (archon backups)",
         )
-
-
-def _preflight(steps: Steps) -> None:
-    source = steps.context.repository.source(steps.manifest)
-    for name in steps.names:
-        with steps.context.work(portable=steps.portable) as work:
-            steps.context.stores[name].preflight(source, work)
 
 
 def _stop_writers(steps: Steps) -> None:
@@ -121,10 +137,9 @@ def _stop_writers(steps: Steps) -> None:
 
 def _safety_backup(steps: Steps, request: RestoreRequest) -> None:
     """Keep what is there; without such a copy the restore goes on only on the operator's word."""
-    wanted = BackupRequest(
-        kind="safety", stores=steps.names, quiesce=False, note=f"before the restore of {steps.manifest.id}"
-    )
-    made = back_up_under_lock(_without_steps(steps.context), wanted, steps.lease, tolerate_failures=True)
+    note = f"before the restore of {steps.result.what.removeprefix('backup ')}"
+    wanted = BackupRequest(kind="safety", stores=steps.names, quiesce=False, note=note)
+    made = back_up_under_lock(_without_steps(steps.context), wanted, steps.leases[0], tolerate_failures=True)
     steps.result.safety = made.manifest if made.manifest.artifacts else None
     steps.result.not_copied = made.failures
     if steps.result.safety and steps.journal.safety is None:

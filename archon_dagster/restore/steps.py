@@ -15,7 +15,9 @@ from archon_dagster.platform import services
 from archon_dagster.repository.lock import Lease
 from archon_dagster.repository.manifest import Fingerprint, Manifest, Part
 from archon_dagster.restore.journal import Journal, JournalFile
-from archon_dagster.restore.request import RestoreResult
+from archon_dagster.restore.request import RestoreResult, command, options_of
+from archon_dagster.restore.routes import goes_by_points
+from archon_dagster.restore.scope import Scope
 from archon_dagster.stores.base import StoreName
 
 PUT_BACK, START = "put back", "start"
@@ -27,7 +29,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 class Steps:
     """One restore in progress.
 
-    :param manifest: the backup; :param names: its stores that are restored.
+    :param scope: what is restored, from which backup, and where to.
+    :param leases: of our repository, and of that of the place where that is another one.
     :param wait: waits until services are ready, as :func:`archon_dagster.platform.readiness.wait_until_ready`.
     :param journal: the note on disk; :param before: the one that an interrupted restore had left, if any.
     :param touched: stores whose live data this restore has begun to change.
@@ -35,10 +38,8 @@ class Steps:
     :param portable: restore from the portable artifacts even where the others would do.
     """
 
-    context: OperationContext
-    manifest: Manifest
-    names: tuple[StoreName, ...]
-    lease: Lease
+    scope: Scope
+    leases: tuple[Lease, ...]
     wait: Callable[..., object]
     file: JournalFile
     journal: Journal = field(init=False)
@@ -47,16 +48,39 @@ class Steps:
     current: str = ""
     portable: bool = False
     result: RestoreResult = field(init=False)
+    context: OperationContext = field(init=False)
+    manifest: Manifest = field(init=False)
+    names: tuple[StoreName, ...] = field(init=False)
     _instead: dict[StoreName, dict[str, Part]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.result = RestoreResult(self.manifest, self.names)
+        scope = self.scope
+        self.context, self.manifest, self.names = scope.context, scope.manifest, scope.names
+        self.result = RestoreResult(
+            scope.manifest, scope.names, notes=list(scope.notes), target=scope.place.target,
+            selection=scope.selection,
+        )  # fmt: skip
+
+    @property
+    def again(self) -> str:
+        """What an operator types to do it once more."""
+        return command(self.manifest.id, self.journal.only, self.options)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        return options_of(self.scope.place.target, self.scope.selection)
+
+    def renew(self) -> None:
+        """Never write once somebody else may be at work."""
+        for lease in self.leases:
+            lease.renew()
 
     def begin(self, only: tuple[StoreName, ...]) -> None:
         """From here on a killed restore is noticed; what an interrupted one had left is kept in mind."""
-        self.before = self.file.read()
+        self.before, place = self.file.read(), self.scope.place
+        by = str(place.ours.home) if place.target else ""
         try:
-            self.journal = self.file.begin(self.manifest.id, "start the stores", only)
+            self.journal = self.file.begin(self.manifest.id, "start the stores", only, self.options, by)
         except OSError as error:
             raise _explained(error, "the restore cannot note what it does, so nothing was touched") from error
 
@@ -67,11 +91,24 @@ class Steps:
         self.context.runtime.up(*holders)
         self.wait(holders, self.context.settings, self.context.runtime, loaded=False)
 
+    def preflight(self) -> None:
+        """Ask every store whether it can take what the backup holds; nothing is touched."""
+        source = self.context.repository.source(self.manifest)
+        if "vectors" in self.names:
+            self.result.by_points = goes_by_points(self.context, self.manifest, asked=self.portable)
+        for name in self.names:
+            with self.context.work(portable=self.portable) as work:
+                self.context.stores[name].preflight(source, work)
+
     def restore_store(self, name: StoreName, manifest: Manifest) -> None:
         """Make one live store what ``manifest`` holds."""
-        self.lease.renew()  # never write once somebody else may be at work
+        self.renew()
         self.touched = list(dict.fromkeys((*self.touched, name)))
         self._note(touched=tuple(dict.fromkeys((*self.journal.touched, name))))
+        self.write(name, manifest)
+
+    def write(self, name: StoreName, manifest: Manifest) -> None:
+        """Let the store restore itself."""
         # read by their own engine before: by the verification, or by the checks of the safety backup
         verified = (artifact.name for artifact in manifest.of_store(name))
         expect, portable = self._expecting(name), self.portable and manifest is self.manifest
@@ -96,7 +133,7 @@ class Steps:
     def compare(self, manifest: Manifest, names: tuple[StoreName, ...]) -> None:
         """Raise :class:`RestoreFailed` where a live store is not what ``manifest`` promises."""
         for name in names:
-            self.lease.renew()
+            self.renew()
             expected = self._promised(name, manifest)
             with self.context.work() as work:
                 found = self.context.stores[name].fingerprint(work)
@@ -111,7 +148,9 @@ class Steps:
                 )
 
     def _promised(self, name: StoreName, manifest: Manifest) -> Fingerprint | None:
-        promised = manifest.fingerprint(name)
+        promised, part = manifest.fingerprint(name), self.scope.part
+        if promised is not None and part is not None:
+            promised = part.share(promised)
         instead = self._instead.get(name)
         return promised.model_copy(update={"parts": promised.parts | instead}) if promised and instead else promised
 

@@ -16,15 +16,20 @@ def restore_numbers(result: RestoreResult) -> dict[str, int | float | str]:
         "RTO measured (s)": round(result.rto, 3),
         "RTO objective (s)": objective.target,
         "stores": ", ".join(result.stores),
+        **({"part": str(result.selection)} if result.selection else {}),
+        **({"into": result.target} if result.target else {}),
     }
 
 
 def page(result: RestoreResult) -> str:
     """The restore on one Markdown page: fingerprints side by side, steps, and how to undo it."""
     incident, objective = restore_objective(len(result.stores))
+    against = "" if result.selection else f", objective for {incident}: {duration_text(objective.target)}"
     lines = [
         f"### Backup `{result.backup.id}` restored",
-        f"measured RTO **{duration_text(result.rto)}**, objective for {incident}: {duration_text(objective.target)}",
+        *([f"only the {result.selection}", ""] if result.selection else []),
+        *([f"into `{result.target}`", ""] if result.target else []),
+        f"measured RTO **{duration_text(result.rto)}**{against}",
         "",
         "| store | promised by the backup | found after the restore | |",
         "|---|---|---|---|",
@@ -35,7 +40,11 @@ def page(result: RestoreResult) -> str:
         lines.append(f"| {store} | {promised} | {found} | {'identical' if before and after else 'not comparable'} |")
     lines += ["", "| step | seconds |", "|---|---|"]
     lines += [f"| {step} | {seconds:.2f} |" for step, seconds in result.seconds.items()]
-    lines += ["", *(f"- not as it was: {warning}" for warning in result.warnings)]
+    lines += [
+        "",
+        *(f"- {note}" for note in result.notes),
+        *(f"- not as it was: {warning}" for warning in result.warnings),
+    ]
     if result.undo:
         lines += ["", "Undo it:", "```", result.undo, "```"]
     return "\n".join(lines)

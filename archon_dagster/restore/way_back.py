@@ -10,7 +10,6 @@ from contextlib import suppress
 
 from archon_dagster.errors import ArchonError, Cancelled, RestoreFailed
 from archon_dagster.repository.manifest import Manifest
-from archon_dagster.restore.request import command
 from archon_dagster.restore.steps import PUT_BACK, Steps, first_line
 from archon_dagster.stores.base import StoreName
 
@@ -104,5 +103,5 @@ def _outcome(steps: Steps, failed_step: str, not_back: str, error: BaseException
     return RestoreFailed(
         f"the restore failed at '{failed_step}'; {back}",
         tried=str(error),
-        todo=f"remove the cause, then: {command(steps.manifest.id, steps.journal.only)}",
+        todo=f"remove the cause, then: {steps.again}",
     )

@@ -6,6 +6,7 @@ import errno
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from archon_dagster.errors import (
     StoreUnavailable,
 )
 from archon_dagster.repository.manifest import Manifest
+from archon_dagster.repository.verification import CheckRecord
 from archon_dagster.restore.journal import JournalFile
 from archon_dagster.restore.plan import make_plan
 from archon_dagster.restore.restore import RestoreRequest, RestoreResult, restore_backup
@@ -71,6 +73,14 @@ def test_the_undo_command_goes_back_to_what_was_there(case: Case) -> None:
     assert result.undo == f"archon restore {result.safety.id} --confirm RESTORE"
     case.restore(selector=result.safety.id)
     assert case.platform.live() == case.changed
+
+
+def test_a_backup_that_failed_a_check_is_restored_with_a_warning(case: Case) -> None:
+    assert not any("careful" in note for note in case.restore().notes)
+    failed = CheckRecord(name="readable", passed=False, time=datetime.now(UTC))
+    case.platform.context.repository.record(case.backup.id, failed)
+    result = case.restore()
+    assert f"careful: backup {case.backup.id} is not one to rely on: failed check readable" in result.notes
 
 
 def test_only_the_named_store_is_touched(case: Case) -> None:

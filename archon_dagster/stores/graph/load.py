@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from archon_dagster.errors import StoreError
 from archon_dagster.stores.base import Work
@@ -39,6 +39,15 @@ class LoadReport:
     warnings: list[str] = field(default_factory=list)
 
 
+class Counted(Protocol):
+    """How much is to be loaded."""
+
+    @property
+    def nodes(self) -> int: ...
+    @property
+    def relationships(self) -> int: ...
+
+
 class Loader:
     """One restore into one live graph."""
 
@@ -58,6 +67,18 @@ class Loader:
         self._create(item for item in survey.objects if item.kind in data_first)
         self._create(item for item in survey.objects if item.kind == "trigger")
         self._compare(survey)
+
+    def add(self, counted: Counted, records: Iterable[Record], enums: Iterable[SchemaObject]) -> None:
+        """Add ``records`` to what is there; the dialect's counts must be those of what is added alone."""
+        wanted = {item.name: item for item in enums if item.kind == "enum"}
+        there = [item for item in self._dialect.schema(self._bolt) if item.name in wanted] if wanted else []
+        self._enums(wanted.values(), there)
+        self._data(counted, records)
+        self._compare(counted)
+
+    def discard(self) -> None:
+        """Delete every node and relationship that the dialect's statements reach."""
+        self._empty()
 
     # what was there ------------------------------------------------------------------------------------------------
 
@@ -115,7 +136,7 @@ class Loader:
 
     # data ----------------------------------------------------------------------------------------------------------
 
-    def _data(self, survey: Survey, records: Iterable[Record]) -> None:
+    def _data(self, survey: Counted, records: Iterable[Record]) -> None:
         ids = IdTable(8)
         nodes = Meter(self._work, "load nodes", survey.nodes, "nodes")
         relationships = Meter(self._work, "load relationships", survey.relationships, "relationships")
@@ -178,7 +199,7 @@ class Loader:
         why = "no node is missing" if lost is None else f"the first missing end is the node with id {lost}"
         return self._error(f"{len(rows)} relationships {kind} were sent, {created} were created; {why}")
 
-    def _compare(self, survey: Survey) -> None:
+    def _compare(self, survey: Counted) -> None:
         nodes = self._bolt.rows(self._dialect.COUNT_NODES, "count the nodes")[0][0]
         relationships = self._bolt.rows(self._dialect.COUNT_RELATIONSHIPS, "count the relationships")[0][0]
         if (nodes, relationships) != (survey.nodes, survey.relationships):

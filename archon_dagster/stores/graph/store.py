@@ -28,6 +28,8 @@ from archon_dagster.stores.graph.survey import Check, Survey, survey
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from archon_dagster.stores.graph.part import LabelStore
+
 DESCRIBE_DEADLINE = 120.0  # seconds; counting a big graph is work, and a frozen server is found out much sooner
 
 
@@ -72,7 +74,7 @@ class GraphStore:
 
     def describe(self) -> Description:
         """Version, counts, schema, and the size where the server tells it."""
-        with self._connected(_idle_work()) as (bolt, dialect):
+        with self._connected(idle_work()) as (bolt, dialect):
             state = dialect.state(bolt)
             counts = {
                 "nodes": bolt.rows(dialect.COUNT_NODES, "count the nodes")[0][0],
@@ -102,16 +104,16 @@ class GraphStore:
 
     def preflight(self, source: Source, work: Work) -> None:
         """Whether the backup has a graph and the server takes every value in it."""
-        artifact = _export_of(source)
+        artifact = export_of(source)
         with self._connected(work) as (bolt, dialect):
-            self._surveyed(source, artifact, work, _acceptable(bolt, dialect))
+            self._surveyed(source, artifact, work, acceptable(bolt, dialect))
 
     def restore(self, source: Source, work: Work) -> None:
         """Replace the live graph. The whole artifact is checked before anything is removed."""
-        artifact = _export_of(source)
+        artifact = export_of(source)
         self.report = LoadReport()
         with self._connected(work) as (bolt, dialect):
-            found = self._surveyed(source, artifact, work, _acceptable(bolt, dialect))
+            found = self._surveyed(source, artifact, work, acceptable(bolt, dialect))
             loader = Loader(bolt, dialect, work, self._batch_rows)
             self.report = loader.report
             with source.open(artifact) as stream:
@@ -120,6 +122,12 @@ class GraphStore:
                 accept_what_it_can_hold(found.objects, makeable(dialect, bolt), self.report.warnings, work)
         for warning in self.report.warnings:
             work.warn(f"graph: {warning}")
+
+    def part(self, name: str, new_name: str = "") -> LabelStore:
+        """One label of it; see :mod:`~archon_dagster.stores.graph.part`."""
+        from archon_dagster.stores.graph.part import LabelStore
+
+        return LabelStore(self, name, new_name)
 
     @contextmanager
     def _connected(self, work: Work) -> Iterator[tuple[Bolt, Dialect]]:
@@ -152,7 +160,7 @@ class GraphStore:
         return Verdict(artifact.name, "verified", f"{detail}, made by {found.header.server}", counts)
 
 
-def _export_of(source: Source) -> Artifact:
+def export_of(source: Source) -> Artifact:
     artifacts: Sequence[Artifact] = source.artifacts("graph")
     for artifact in artifacts:
         if artifact.kind == KIND:
@@ -165,7 +173,7 @@ def _export_of(source: Source) -> Artifact:
     )
 
 
-def _acceptable(bolt: Bolt, dialect: Dialect) -> Check:
+def acceptable(bolt: Bolt, dialect: Dialect) -> Check:
     """Refuses what the server would reject or quietly change, before anything is touched."""
 
     def check(record: Node | Relationship) -> None:
@@ -184,6 +192,6 @@ def _acceptable(bolt: Bolt, dialect: Dialect) -> Check:
     return check
 
 
-def _idle_work() -> Work:
+def idle_work() -> Work:
     """For verbs that come without a run: nothing to cancel, a short deadline, nothing written."""
     return replace(Work(scratch=Path(tempfile.gettempdir()), cancel=threading.Event()), deadline=DESCRIBE_DEADLINE)

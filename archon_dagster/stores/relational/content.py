@@ -18,17 +18,16 @@ import re
 from archon_dagster.repository.manifest import Fingerprint
 from archon_dagster.stores.digest import Multiset
 from archon_dagster.stores.relational.script import Statements
-from archon_dagster.stores.relational.sql import unquoted
+from archon_dagster.stores.relational.sql import NAME, unquoted
 
-_NAME = rb'(?:"(?:[^"]|"")*"|[\w\x80-\xff][\w$\x80-\xff]*)'
-_COPY = re.compile(rb"COPY (" + _NAME + rb")\.(" + _NAME + rb") .*FROM stdin;$", re.DOTALL)
+_COPY = re.compile(rb"COPY (" + NAME + rb")\.(" + NAME + rb") .*FROM stdin;$", re.DOTALL)
 _SETVAL = re.compile(rb"SELECT pg_catalog\.setval\(")
 _SEARCH_PATH = re.compile(rb"SELECT pg_catalog\.set_config\('search_path', ")
 _SETTING = re.compile(rb"SET (\w+) = (.*);$", re.DOTALL)
 _LARGE_OBJECT = re.compile(rb"SELECT pg_catalog\.(lo_open|lowrite|lo_close)\('?(\d+)'?(?:, (.*))?\);$", re.DOTALL)
 _DATABASE = re.compile(
-    rb"((?:CREATE|ALTER|COMMENT ON|(?:GRANT|REVOKE) [^;]*? ON|SECURITY LABEL [^;]*?ON|ALTER ROLE " + _NAME + rb" IN)"
-    rb" DATABASE )(" + _NAME + rb")(.*)$",
+    rb"((?:CREATE|ALTER|COMMENT ON|(?:GRANT|REVOKE) [^;]*? ON|SECURITY LABEL [^;]*?ON|ALTER ROLE " + NAME + rb" IN)"
+    rb" DATABASE )(" + NAME + rb")(.*)$",
     re.DOTALL,
 )
 _PLACED = re.compile(rb"CREATE (?:UNLOGGED )?(?:UNIQUE )?(?:TABLE|INDEX|MATERIALIZED VIEW) |ALTER TABLE .* ADD CONST",

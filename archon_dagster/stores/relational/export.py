@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from archon_dagster.errors import StoreError, VersionMismatch
 from archon_dagster.stores.base import ArtifactWriter, Progress, Sink, Work
+from archon_dagster.stores.naming import artifact_name
+from archon_dagster.stores.parts import PART
 from archon_dagster.stores.relational.archive import HEAD, read_head, with_fixed_time
 from archon_dagster.stores.relational.content import Content
 from archon_dagster.stores.relational.inspection import Inspection, inspecting
@@ -14,19 +16,21 @@ from archon_dagster.stores.relational.programs import Programs, major_version
 from archon_dagster.stores.relational.roles import read_globals
 from archon_dagster.stores.relational.running import Program, output_of, running
 from archon_dagster.stores.relational.snapshot import Snapshot, held_snapshot
+from archon_dagster.stores.relational.table import Table
 
 GLOBALS = "postgres/globals"
-DUMP_KIND, GLOBALS_KIND = "database-dump", "globals"
+DUMP_KIND, TABLE_KIND, GLOBALS_KIND = "database-dump", "table-dump", "globals"
 _REPORT_EVERY = 0.5  # seconds
 
 
 def dump_name(database: str) -> str:
-    return f"postgres/{database}"
+    """The artifact of a database; one called ``globals`` must not hide the roles."""
+    return artifact_name("postgres", database, {GLOBALS})
 
 
 def export_globals(programs: Programs, sink: Sink, work: Work, database: str) -> None:
     """Roles without their passwords, which are kept only encrypted; a server that keeps them to itself is named."""
-    arguments = ("--globals-only", "--no-role-passwords", f"--database={database}")
+    arguments = ("--globals-only", "--no-role-passwords", f"--database=dbname={_in_conninfo(database)}")
     try:
         script = output_of(programs, work, "pg_dumpall", *arguments)
     except StoreError as error:
@@ -44,25 +48,37 @@ def export_globals(programs: Programs, sink: Sink, work: Work, database: str) ->
     )
 
 
-def export_database(programs: Programs, sink: Sink, work: Work, database: str) -> None:
-    """The database as of one instant; ``work.captured`` is called as soon as that instant is fixed."""
+def _in_conninfo(name: str) -> str:
+    """A database quoted so that one called ``a=b`` is not taken for connection parameters."""
+    return "'" + name.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def export_database(programs: Programs, sink: Sink, work: Work, database: str, table: Table | None = None) -> None:
+    """The database as of one instant; ``work.captured`` is called as soon as that instant is fixed.
+
+    :param table: only this one; the artifact's kind then keeps it from being taken for the whole database.
+    """
+    kind = DUMP_KIND if table is None else TABLE_KIND
     with (
         sink.artifact(
-            "relational", dump_name(database), DUMP_KIND, media_type="application/vnd.postgresql.custom", cut="content"
+            "relational", dump_name(database), kind, media_type="application/vnd.postgresql.custom", cut="content"
         ) as writer,
         held_snapshot(programs, work, database) as snapshot,
     ):
         _check_client(programs, work, snapshot)
-        content = _dump(programs, writer, work, database, snapshot)
+        content = _dump(programs, writer, work, database, snapshot, table)
+        if table is not None:
+            writer.details[PART] = [["table", table.typed]]
         writer.counts, writer.fingerprint = content.counts, content.fingerprint
 
 
-def live_content(programs: Programs, work: Work, database: str) -> Content:
-    """What the live database contains, read like an archive."""
+def live_content(programs: Programs, work: Work, database: str, table: Table | None = None) -> Content:
+    """What the live database contains, read like an archive; of one table, only its rows."""
     content = Content()
     report = _reporter(work, "fingerprint")
     total = 0
-    arguments = ("--format=plain", "--create", _lock_timeout(work))
+    what = ("--create",) if table is None else ("--data-only", *table.dump_option)
+    arguments = ("--format=plain", *what, _lock_timeout(work))
     with running(programs, work, "pg_dump", *arguments, database=database) as dump:
         dump.close_input()
         while data := dump.read():
@@ -75,9 +91,12 @@ def live_content(programs: Programs, work: Work, database: str) -> Content:
     return content
 
 
-def _dump(programs: Programs, writer: ArtifactWriter, work: Work, database: str, snapshot: Snapshot) -> Content:
+def _dump(
+    programs: Programs, writer: ArtifactWriter, work: Work, database: str, snapshot: Snapshot, table: Table | None
+) -> Content:
+    what = () if table is None else table.dump_option
     arguments = (
-        "--format=custom", "--compress=none", f"--snapshot={snapshot.name}", _lock_timeout(work))  # fmt: skip
+        "--format=custom", "--compress=none", f"--snapshot={snapshot.name}", *what, _lock_timeout(work))  # fmt: skip
     with (
         inspecting(programs, work) as inspection,
         running(programs, work, "pg_dump", *arguments, database=database) as dump,

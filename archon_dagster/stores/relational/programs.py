@@ -23,6 +23,7 @@ from archon_dagster.stores.relational.dsn import environment_of
 
 SERVICE = "postgres"
 _BASE = {"PGTZ": "UTC", "PGAPPNAME": "archon", "PGCONNECT_TIMEOUT": "10", "LC_ALL": "C"}
+_NEVER_ASK = "--no-password"  # where a password is missing, a program that has a terminal would wait for a person
 
 
 class Programs(Protocol):
@@ -62,7 +63,7 @@ class ServicePrograms:
 
     def run(self, program: str, *arguments: str, database: str | None = None) -> Exec:
         env = _BASE | self._environment | ({"PGDATABASE": database} if database else {})
-        return self._runtime.exec(SERVICE, [program, *arguments], env=env)
+        return self._runtime.exec(SERVICE, [program, *arguments, _NEVER_ASK], env=env)
 
 
 class LocalPrograms:
@@ -100,7 +101,7 @@ class LocalPrograms:
 
     def run(self, program: str, *arguments: str, database: str | None = None) -> Exec:
         env = _BASE | self._environment | ({"PGDATABASE": database} if database else {})
-        command = [str(self._directory / program), *arguments]
+        command = [str(self._directory / program), *arguments, _NEVER_ASK]
         return ProcessExec("this machine", command, _without_postgres() | env, Path("/"))
 
 

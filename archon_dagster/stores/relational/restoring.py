@@ -34,18 +34,18 @@ class Restoring:
     def run(self, dump: Artifact, globals_: Artifact | None) -> None:
         """Check, restore beside the live database, compare, exchange; the live one stays as it was on any failure."""
         self.check_versions(dump)
-        content = self._inspect(dump)
+        content = self.inspect(dump)
         exchange = databases.plan_exchange(self.database)
         made: tuple[str, ...] = ()
         try:
-            self._clear_leftovers("restore")
+            self.clear_leftovers("restore")
             made = self._roles(globals_, exchange)
             self._fill(exchange, dump, content)
             databases.exchange_databases(self.programs, self.work, exchange)
         except BaseException as error:
             self._undo(exchange, made, error)
             raise
-        self._clear_leftovers("before")
+        self.clear_leftovers("before")
 
     def check_versions(self, dump: Artifact) -> None:
         """Raise :class:`VersionMismatch` where the programs or the server are older than the archive."""
@@ -65,7 +65,7 @@ class Restoring:
                 todo="restore to a server of that version or newer; nothing was touched",
             )
 
-    def _inspect(self, dump: Artifact) -> Content:
+    def inspect(self, dump: Artifact) -> Content:
         """Read the whole archive first: one that is damaged is found before anything is changed."""
         self.work.report(Progress("relational", "check the archive", 0, dump.size))
         content = read_archive(self.programs, self.source, dump, self.work)
@@ -81,7 +81,7 @@ class Restoring:
 
     def _fill(self, exchange: Exchange, dump: Artifact, content: Content) -> None:
         databases.create(self.programs, self.work, exchange, content.database_statements)
-        target = f"--dbname=dbname={_connection_value(exchange.scratch)}"
+        target = f"--dbname=dbname={connection_value(exchange.scratch)}"
         with running(self.programs, self.work, "pg_restore", "--exit-on-error", target) as program:
             feed(self.source.open(dump), program.write, self.work, Progress("relational", "restore", 0, dump.size))
             program.close_input()
@@ -103,7 +103,7 @@ class Restoring:
         except ArchonError as residue:
             error.add_note(f"the scratch database {exchange.scratch} may have stayed on the server: {residue}")
 
-    def _clear_leftovers(self, kind: str) -> None:
+    def clear_leftovers(self, kind: str) -> None:
         """Databases of this restore and of earlier ones that were killed."""
         present = databases.names(self.programs, self.work, self.database)
         old = databases.leftovers(present, self.database, kind)
@@ -145,6 +145,6 @@ def _compare(dump: Artifact, found: Fingerprint, kind: type[ArchonError], where:
         )
 
 
-def _connection_value(name: str) -> str:
+def connection_value(name: str) -> str:
     """A value in a connection string."""
     return "'" + name.replace("\\", "\\\\").replace("'", "\\'") + "'"

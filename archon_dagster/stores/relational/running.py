@@ -29,6 +29,10 @@ _UNREACHABLE = re.compile(
     r"could not connect|connection to server .* failed|Connection refused|the database system is|server closed the"
     r"|terminating connection|could not translate host|timeout expired|SSL SYSCALL|could not receive data"
 )
+_REFUSED = re.compile(
+    r"password authentication failed|authentication failed for|no password supplied|no pg_hba\.conf entry"
+    r"|FATAL: .*role \"?.* does not exist|is not permitted to log in"
+)
 
 
 def ask(programs: Programs, limit: float) -> Life:
@@ -117,8 +121,11 @@ class Program:
     def failure(self, what: str) -> StoreError:
         """The error that says what the program did, with the end of its error output."""
         said = self._process.stderr_tail().strip()[-1500:]
-        kind = StoreUnavailable if _UNREACHABLE.search(said) else StoreError
-        return kind(f"{self.name} failed: {what}" + (f"; it said: {said}" if said else ""), where=self.where)
+        message = f"{self.name} failed: {what}" + (f"; it said: {said}" if said else "")
+        if _REFUSED.search(said):
+            todo = "check the user and the password in POSTGRES_DSN, or POSTGRES_USER and POSTGRES_PASSWORD"
+            return StoreError(message, where=self.where, todo=todo)
+        return (StoreUnavailable if _UNREACHABLE.search(said) else StoreError)(message, where=self.where)
 
     def close(self) -> None:
         self._over.set()

@@ -9,6 +9,8 @@ from archon_dagster.stores.base import Work
 from archon_dagster.stores.relational.programs import Programs
 from archon_dagster.stores.relational.running import running
 
+NAME = rb'(?:"(?:[^"]|"")*"|[\w\x80-\xff][\w$\x80-\xff]*)'
+"""A name as PostgreSQL's programs write it."""
 QUIET = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1")
 
 

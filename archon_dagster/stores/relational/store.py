@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from archon_dagster.errors import StoreError
 from archon_dagster.platform.runtime.protocol import Runtime
@@ -22,6 +23,9 @@ from archon_dagster.stores.relational.export import (
 from archon_dagster.stores.relational.programs import LocalPrograms, Programs, ServicePrograms
 from archon_dagster.stores.relational.restoring import Restoring
 from archon_dagster.stores.relational.verifying import verify_artifact
+
+if TYPE_CHECKING:
+    from archon_dagster.stores.relational.part import TableStore
 
 _AT_A_GLANCE = 120.0  # seconds; counting is work, and a frozen server is found out much sooner
 
@@ -60,6 +64,12 @@ class RelationalStore:
     def restore(self, source: Source, work: Work) -> None:
         globals_ = self._of(source, GLOBALS_KIND)
         Restoring(self.programs, source, work, self.database).run(self._dump(source), globals_)
+
+    def part(self, name: str, new_name: str = "") -> TableStore:
+        """One table of it; see :mod:`~archon_dagster.stores.relational.part`."""
+        from archon_dagster.stores.relational.part import TableStore
+
+        return TableStore(self, name, new_name)
 
     def _dump(self, source: Source) -> Artifact:
         dump = self._of(source, DUMP_KIND)

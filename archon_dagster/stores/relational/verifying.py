@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from archon_dagster.errors import DamagedBackup, StoreError, StoreUnavailable
 from archon_dagster.repository.manifest import Artifact
 from archon_dagster.stores.base import Source, Verdict, Work
-from archon_dagster.stores.relational.export import DUMP_KIND
+from archon_dagster.stores.relational.export import DUMP_KIND, TABLE_KIND
 from archon_dagster.stores.relational.programs import Programs, major_version
 from archon_dagster.stores.relational.restoring import read_archive
 from archon_dagster.stores.relational.roles import read_globals
@@ -19,9 +19,9 @@ _TOO_NEW = "unsupported version"
 def verify_artifact(readers: Iterable[Programs], source: Source, artifact: Artifact, work: Work) -> Verdict:
     """A dump is read to its end by ``pg_restore`` and its content compared with the manifest's fingerprint."""
     try:
-        return (
-            _verify_dump(readers, source, artifact, work) if artifact.kind == DUMP_KIND else _globals(source, artifact)
-        )
+        if artifact.kind in (DUMP_KIND, TABLE_KIND):
+            return _verify_dump(readers, source, artifact, work)
+        return _globals(source, artifact)
     except DamagedBackup as error:
         return Verdict(artifact.name, "damaged", first_line(error))
 

@@ -13,11 +13,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from archon_dagster.errors import DamagedBackup
 from archon_dagster.repository.manifest import Artifact
+from archon_dagster.stores import naming
 from archon_dagster.stores.base import Source
 from archon_dagster.stores.vectors.state import Collection
 from archon_dagster.stores.vectors.version import Version
 
-NAME, KIND, SNAPSHOT_KIND, PREFIX = "qdrant/collections", "collection-configuration", "collection-snapshot", "qdrant/"
+NAME, KIND, SNAPSHOT_KIND = "qdrant/collections", "collection-configuration", "collection-snapshot"
 _LIMIT = 64 << 20  # bytes; thousands of collections fit
 
 
@@ -52,10 +53,7 @@ class Configuration(BaseModel):
 
 def artifact_name(collection: str, taken: Sequence[str] = ()) -> str:
     """The artifact of a collection's snapshot; a collection called ``collections`` must not hide the document."""
-    name = f"{PREFIX}{collection}"
-    while name == NAME or name in taken:
-        name += "+"
-    return name
+    return naming.artifact_name("qdrant", collection, {NAME, *taken})
 
 
 def document(

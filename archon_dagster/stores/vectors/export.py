@@ -17,6 +17,7 @@ from typing import Any
 from archon_dagster.errors import ArchonError, StoreError
 from archon_dagster.repository.manifest import Fingerprint
 from archon_dagster.stores.base import ArtifactWriter, Progress, Sink, Work
+from archon_dagster.stores.parts import PART
 from archon_dagster.stores.vectors import configuration, create, download, engine, fingerprint, leftovers, state
 from archon_dagster.stores.vectors.capture import Captured, capture
 from archon_dagster.stores.vectors.client import Client, ServerSnapshot
@@ -63,7 +64,7 @@ def export(client: Client, sink: Sink, work: Work, ledger: Ledger, options: Opti
         document = configuration.document(
             client.version, captured.state.alive, names, captured.aliases, everything=options.collections is None
         )
-        _configuration_artifact(client, sink, document, captured, [*stale, *filter(None, left)])
+        _configuration_artifact(client, sink, document, captured, [*stale, *filter(None, left)], options)
     except ArchonError as error:
         left += [create.discard(client, snapshot, ledger, options.cleanup) for snapshot in remaining]
         if lines := [line for line in [*stale, *left] if line]:
@@ -158,8 +159,12 @@ def _describe(client: Client, snapshot: ServerSnapshot, copied: Copied, found: P
     }
 
 
-def _configuration_artifact(client: Client, sink: Sink, document: bytes, captured: Captured, left: list[str]) -> None:
+def _configuration_artifact(
+    client: Client, sink: Sink, document: bytes, captured: Captured, left: list[str], options: Options
+) -> None:
     details: dict[str, Any] = {"server_version": str(client.version), "collections": len(captured.snapshots)}
+    if options.collections is not None:
+        details[PART] = [["collection", name] for name in options.collections]
     if left:
         details["left_on_server"] = left
     with sink.artifact("vectors", NAME, KIND, media_type="application/json", cut="whole") as writer:

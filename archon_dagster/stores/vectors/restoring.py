@@ -7,6 +7,7 @@ read it, this very server has loaded it under a scratch name. Then collection by
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from archon_dagster.stores.vectors.client import Client
 from archon_dagster.stores.vectors.configuration import Configuration
 from archon_dagster.stores.vectors.fingerprint import schema
 from archon_dagster.stores.vectors.loading import Candidate
+from archon_dagster.stores.vectors.one import one_of
 from archon_dagster.stores.vectors.portable import layout as portable
 from archon_dagster.stores.vectors.portable.choosing import routed
 from archon_dagster.stores.vectors.portable.loading import PortableCandidate, replace
@@ -28,17 +30,23 @@ from archon_dagster.stores.vectors.snapshot import DamagedSnapshot
 
 @dataclass(frozen=True)
 class Options:
-    """See :class:`~archon_dagster.stores.vectors.store.VectorStore`."""
+    """See :class:`~archon_dagster.stores.vectors.store.VectorStore`.
+
+    :param only: the one collection of the backup to restore; no other is touched, and no alias of any other.
+    :param new_name: what it is called afterwards, where that is another name.
+    """
 
     trial_load: bool
     free_space: Callable[[], int | None]
     cleanup: float
+    only: str | None = None
+    new_name: str = ""
 
 
 def restore(client: Client, source: Source, work: Work, options: Options) -> None:
     """See the module. A failure after the first change says which collection it was and what repairs it."""
-    preflight(client, source, work, options)
-    backup, artifacts = configuration.load(source)
+    preflight(client, source, dataclasses.replace(work, warn=_heard_later), options)
+    backup, artifacts = _load(client, source, work, options)
     matching = client.version.loads(backup.server)
     leftovers.sweep(client, options.cleanup)
     routes = _routes(client, source, work, backup, artifacts, options)
@@ -49,15 +57,28 @@ def restore(client: Client, source: Source, work: Work, options: Options) -> Non
             candidates.append(prepare(client, source, work, collection, artifact, number, options.cleanup))
         else:
             candidates.append(_prepare(client, source, work, backup, collection, artifact, options, matching, number))
+    if options.new_name:
+        candidates = [dataclasses.replace(candidate, collection=options.new_name) for candidate in candidates]
     _apply(client, backup, candidates, work, options)
+
+
+def _heard_later(_: str) -> None: ...
 
 
 def preflight(client: Client, source: Source, work: Work, options: Options) -> None:
     """Raise where it is known before a byte is sent that these snapshots cannot go onto this server."""
-    backup, artifacts = configuration.load(source)
+    backup, artifacts = _load(client, source, work, options)
     routes = _routes(client, source, work, backup, artifacts, options)
     state.refuse_cluster(client)
     _require_scratch(work, routes)
+
+
+def _load(client: Client, source: Source, work: Work, options: Options) -> tuple[Configuration, dict[str, Artifact]]:
+    """The document of the backup and its snapshots, or what of them belongs to the one collection."""
+    backup, artifacts = configuration.load(source)
+    if options.only is None:
+        return backup, artifacts
+    return one_of(client, source, work, (backup, artifacts), options.only, options.new_name)
 
 
 def _routes(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archon_dagster.platform.settings import Settings
 from archon_dagster.repository.manifest import Fingerprint
@@ -16,6 +16,9 @@ from archon_dagster.stores.vectors.client import Client
 from archon_dagster.stores.vectors.ledger import Ledger
 from archon_dagster.stores.vectors.transport import Transport, address
 from archon_dagster.stores.vectors.waiting import Check, never
+
+if TYPE_CHECKING:
+    from archon_dagster.stores.vectors.part import CollectionStore
 
 
 def _unknown() -> int | None:
@@ -82,6 +85,9 @@ class VectorStore:
 
     def fingerprint(self, work: Work) -> Fingerprint:
         """All collections of the live server; raises where one of them does not work."""
+        return self._read(work)
+
+    def _read(self, work: Work, names: Sequence[str] | None = None) -> Fingerprint:
         last = 0.0
 
         def report(name: str, done: int, total: int) -> None:
@@ -92,7 +98,7 @@ class VectorStore:
                 work.report(Progress("vectors", f"fingerprint {name}", done, total, "points"))
 
         with self._client(work.check) as client:
-            found = state.examine(client).require_alive(self.address)
+            found = state.examine(client, names).require_alive(self.address)
             return state.read_fingerprint(client, found, client.aliases(), self._live_limit, report)
 
     def export(self, sink: Sink, work: Work) -> None:
@@ -113,6 +119,12 @@ class VectorStore:
         """See :mod:`~archon_dagster.stores.vectors.restoring`."""
         with self._client(work.check) as client:
             restoring.restore(client, source, work, self._restore)
+
+    def part(self, name: str, new_name: str = "") -> CollectionStore:
+        """One collection of it; see :mod:`~archon_dagster.stores.vectors.part`."""
+        from archon_dagster.stores.vectors.part import CollectionStore
+
+        return CollectionStore(self, name, new_name)
 
     @contextmanager
     def _client(self, check: Check = never) -> Iterator[Client]:

@@ -17,17 +17,19 @@ from archon_dagster.stores.vectors.snapshot import PIECE, Contents, DamagedSnaps
 from archon_dagster.stores.vectors.version import Version
 
 
-def verify(source: Source, work: Work) -> Iterator[Verdict]:
-    """One verdict for each artifact of the store."""
+def verify(source: Source, work: Work, only: str | None = None) -> Iterator[Verdict]:
+    """One verdict for each artifact of the store, or of one collection."""
     try:
         found, artifacts = configuration.load(source)
     except DamagedBackup as error:
         yield Verdict(NAME, "damaged", error.what)
         return
     for collection, artifact in artifacts.items():
-        yield _snapshot(source, work, collection, artifact, found.server)
-    for artifact in portable_artifacts(source).values():
-        yield verifying.verify(source, artifact, work)
+        if only in (None, collection):
+            yield _snapshot(source, work, collection, artifact, found.server)
+    for collection, artifact in portable_artifacts(source).items():
+        if only in (None, collection):
+            yield verifying.verify(source, artifact, work)
     yield Verdict(NAME, "verified", f"{len(artifacts)} collections, {len(found.aliases)} aliases")
 
 
