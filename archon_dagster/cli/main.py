@@ -11,7 +11,20 @@ import typer
 from typer.core import TyperGroup
 
 from archon_dagster import __version__
-from archon_dagster.cli import backups, demo, dump, platform, restore, sandbox, serve, status
+from archon_dagster.cli import (
+    alerts,
+    backups,
+    demo,
+    dump,
+    health,
+    incidents,
+    platform,
+    restore,
+    sandbox,
+    serve,
+    start,
+    status,
+)
 from archon_dagster.cli.output import exit_code, problems, show_error
 from archon_dagster.errors import ArchonError
 
@@ -37,11 +50,17 @@ app = typer.Typer(
 )
 app.add_typer(sandbox.app, name="sandbox", help="The embedded platform: real servers as local processes.")
 app.add_typer(backups.app, name="backups", help="The backups in the repository.")
+app.add_typer(alerts.app, name="alerts", help="Who is told when something is wrong, and of what.")
 backups.app.command("import")(dump.import_)
 backups.app.command("inspect")(dump.inspect)
+app.add_typer(health.app, name="health", help="Is the platform well? Exit code 0 healthy, 1 degraded, 2 down.")
+app.add_typer(incidents.app, name="incidents", help="What broke, and what was done about it.")
+app.add_typer(incidents.switch, name="automation", help="Stop the automatic recovery, and let it go on.")
 app.command("backup")(backups.backup)
 app.command("verify")(backups.verify)
 app.command("restore")(restore.restore)
+app.command("start")(start.start)
+app.command("cold-start")(start.cold_start_)
 app.command("fingerprint")(platform.fingerprint)
 app.command("status")(status.status)
 app.command("up")(serve.up)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,10 @@ from archon_dagster.platform.probes import address, probe
 from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.services import CATALOGUE
 from archon_dagster.platform.settings import Settings, load_settings
+from archon_dagster.sandbox.misbehaviour import SLOW_BY
+
+if TYPE_CHECKING:
+    from archon_dagster.sandbox.lifecycle import ServiceView
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -71,14 +75,15 @@ def status(as_json: Json = False) -> None:
     if as_json:
         print_json(lines)
     else:
-        rows = [
-            (line.service, line.state, line.address, line.instance or "·", size_text(line.memory_bytes), line.program)
-            for line in lines
-        ]
+        rows = [(one.service, one.told or one.state, one.address, *_process(one), one.program) for one in lines]
         columns = ("service", "state", "address", "pid", "memory", "program")
         console.print(table("sandbox", columns, rows, right=("memory",)))
     if any(line.state != "running" for line in lines) or not lines:
         raise typer.Exit(6)
+
+
+def _process(one: ServiceView) -> tuple[str, str]:
+    return one.instance or "·", size_text(one.memory_bytes)
 
 
 @app.command("seed")
@@ -153,6 +158,24 @@ def start(service: Service) -> None:
 
     lifecycle.start(load_settings().home, service)
     console.print(f"{service} is ready")
+
+
+@app.command("misbehave")
+def misbehave(
+    service: Service,
+    how: Annotated[str, typer.Argument(help="slow, hang, lie, unhealthy, crash or refuse; none ends it.")],
+    seconds: Annotated[float, typer.Option(help="How slow.", min=0.0)] = SLOW_BY,
+) -> None:
+    """Make a stand-in misbehave until told otherwise: slow, hang, lie, unhealthy, crash (at its next start), refuse."""
+    from archon_dagster.sandbox import misbehaviour
+
+    home = load_settings().home
+    if how == "none":
+        misbehaviour.behave(home, service)
+        console.print(f"{service} does its work again")
+    else:
+        misbehaviour.misbehave(home, service, how, seconds)
+        console.print(f"{service} misbehaves: {how}; end it with `archon sandbox misbehave {service} none`")
 
 
 @app.command("wipe")

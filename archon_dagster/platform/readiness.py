@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from archon_dagster.errors import ServiceError
+from archon_dagster.errors import Cancelled, ServiceError
 from archon_dagster.platform.probes import Answer, address, probe
 from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.platform.services import BY_NAME, Service
 from archon_dagster.platform.settings import Settings
 
-__all__ = ["Answer", "OnPoll", "address", "probe", "wait_until_ready"]
+__all__ = ["Answer", "OnPoll", "address", "probe", "wait_for", "wait_until_ready"]
 
 OnPoll = Callable[[Service, Answer], None]
 
@@ -55,11 +55,43 @@ def wait_until_ready(
         for service in services
     ]
     with ThreadPoolExecutor(max_workers=len(waits)) as pool:
-        outcomes = list(pool.map(_Wait.run, waits))
+        outcomes = list(pool.map(_or_end_all, waits))
     for outcome in outcomes:
         if isinstance(outcome, ServiceError):
             raise outcome
     return {s.name: outcome for s, outcome in zip(services, outcomes, strict=True) if isinstance(outcome, Answer)}
+
+
+def wait_for(
+    service: Service,
+    settings: Settings,
+    runtime: Runtime,
+    cancel: threading.Event,
+    budget: float | None = None,
+    on_poll: OnPoll | None = None,
+) -> Answer:
+    """Wait for one service, for a caller that gives every service a thread of its own; returns the good answer.
+
+    :param budget: seconds instead of the service's own ``start_budget``.
+    :raises ServiceError: it is not ready in time, or its process has ended; with its last answer and log lines.
+    :raises Cancelled: ``cancel`` was set; seen between two probes.
+    """
+    ask = partial(probe, settings=settings)
+    wait = _Wait(service, settings, runtime, budget or service.start_budget, ask, on_poll or _silent, cancel)
+    outcome = wait.run()
+    if outcome is None:
+        raise Cancelled(f"nobody waits for {service.name} any more")
+    if isinstance(outcome, ServiceError):
+        raise outcome
+    return outcome
+
+
+def _or_end_all(wait: _Wait) -> Answer | ServiceError | None:
+    """One of several waits: its failure ends the others, for nobody needs them any more."""
+    outcome = wait.run()
+    if isinstance(outcome, ServiceError):
+        wait.given_up.set()
+    return outcome
 
 
 @dataclass(frozen=True)
@@ -75,7 +107,7 @@ class _Wait:
     given_up: threading.Event
 
     def run(self) -> Answer | ServiceError | None:
-        """The good answer, the reason why there is none, or ``None`` when another service has failed already."""
+        """The good answer, the reason why there is none, or ``None`` when the wait was given up meanwhile."""
         begin, pause, process = time.monotonic(), _FIRST_PAUSE, _ProcessWatch(self.service.name, self.runtime)
         while True:
             answer = self.ask(self.service)
@@ -84,7 +116,6 @@ class _Wait:
             if answer.ok and not process.gone(now=True):
                 return answer
             if spent >= self.budget or process.exited_for() >= _EXITED_FOR:
-                self.given_up.set()
                 return self._failure(answer, process, spent)
             if self.given_up.wait(min(pause, max(0.0, self.budget - spent))):
                 return None

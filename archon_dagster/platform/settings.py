@@ -13,10 +13,12 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 from pydantic_settings.sources import DotEnvSettingsSource
 
 from archon_dagster.errors import ConfigurationError
+from archon_dagster.platform.health_settings import HealthSettings
+from archon_dagster.platform.recovery_settings import RecoverySettings
 
 
 def default_home() -> Path:
@@ -31,7 +33,7 @@ def default_home() -> Path:
     return Path(data) / "archon"
 
 
-class Settings(BaseSettings):
+class Settings(HealthSettings, RecoverySettings):
     """Everything that can be set. Secrets are :class:`~pydantic.SecretStr`: they never show in a repr or a log."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
@@ -84,7 +86,15 @@ class Settings(BaseSettings):
     live_fingerprint_limit: int = Field(
         default=200_000, alias="ARCHON_LIVE_FINGERPRINT_LIMIT", ge=0
     )  # points read whole; beyond it a sample
+    start_patience: float = Field(default=1.0, alias="ARCHON_START_PATIENCE", gt=0)  # times every start budget
     webserver_url: str | None = Field(default=None, alias="ARCHON_WEBSERVER_URL")
+
+    # alerts
+    alert_urls: SecretStr = Field(default=SecretStr(""), alias="ARCHON_ALERT_URLS")  # see alerts/channels.py
+    alert_reminder: float = Field(default=14_400.0, alias="ARCHON_ALERT_REMINDER", ge=0)  # seconds; 0: no reminders
+    alert_backup_results: bool = Field(default=False, alias="ARCHON_ALERT_BACKUP_RESULTS")  # tell of good ones too
+    heartbeat_url: SecretStr | None = Field(default=None, alias="ARCHON_HEARTBEAT_URL")
+    heartbeat_interval: float = Field(default=60.0, alias="ARCHON_HEARTBEAT_INTERVAL", ge=1)  # seconds
 
     @field_validator("timezone")
     @classmethod
@@ -121,17 +131,47 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         home = Path(os.environ.get("ARCHON_HOME") or default_home())
         own = DotEnvSettingsSource(settings_cls, env_file=home / ".env")
-        project = os.environ.get("ARCHON_PROJECT_DIR") or own().get("ARCHON_PROJECT_DIR") or str(home / "platform")
-        return init_settings, env_settings, own, DotEnvSettingsSource(settings_cls, env_file=Path(project) / ".env")
+        project = _project_of(home, own, os.environ.get("ARCHON_PROJECT_DIR"))
+        return init_settings, env_settings, own, DotEnvSettingsSource(settings_cls, env_file=project / ".env")
 
 
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings; raises :class:`ConfigurationError` that names every wrong one without showing secrets."""
+    return _checked(Settings, overrides)
+
+
+def settings_of(home: Path, *files: Path, **overrides: Any) -> Settings:
+    """The settings of another platform: what files say, whatever the environment of this process says.
+
+    :param files: read instead of the ``.env`` files of ``home`` and its project directory; the first one wins.
+    """
+    own = [home / ".env", _project_of(home, DotEnvSettingsSource(Settings, env_file=home / ".env")) / ".env"]
+
+    class FromFiles(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, *(DotEnvSettingsSource(settings_cls, env_file=file) for file in files or own)
+
+    return _checked(FromFiles, {"ARCHON_HOME": home, **overrides})
+
+
+def _project_of(home: Path, own: PydanticBaseSettingsSource, named: str | None = None) -> Path:
+    return Path(named or own().get("ARCHON_PROJECT_DIR") or home / "platform")
+
+
+def _checked(kind: type[Settings], values: dict[str, Any]) -> Settings:
     try:
-        return Settings(**overrides)
+        return kind(**values)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
         raise ConfigurationError(
             f"the settings are not usable: {wrong}",
             todo="correct them in the environment or in the .env file; nothing was touched",
         ) from None
+    except SettingsError as error:  # a list or a table that is not JSON
+        raise ConfigurationError(
+            f"the settings are not usable: {error}",
+            todo="it is written as JSON, for example ARCHON_HEALTH_WATCHED='[\"qdrant\"]'; nothing was touched",
+        ) from error

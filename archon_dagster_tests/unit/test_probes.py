@@ -217,7 +217,7 @@ def test_bolt_that_is_no_bolt_is_bad() -> None:
 
 def test_an_external_service_without_address_is_not_configured() -> None:
     answer = probe(BY_NAME["ollama"], load_settings())
-    assert answer == Answer(False, "not configured: OLLAMA_BASE_URL is not set", 0.0)
+    assert answer == Answer(False, "not configured: OLLAMA_BASE_URL is not set", 0.0, reached=False)
 
 
 def test_an_open_port_is_enough_for_a_tcp_probe() -> None:
