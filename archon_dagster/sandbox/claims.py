@@ -70,8 +70,8 @@ def _counts(note: Path, home: Path) -> bool:
         age = time.time() - note.stat().st_mtime
     except FileNotFoundError:
         return False
-    directories = (home / "services").glob("*/process.json")
-    return 0 <= age < _FRESH or any((one := read_instance(file.parent)) and one.lives() for file in directories)
+    found = (file for kind in ("services", "externals") for file in (home / kind).glob("*/process.json"))
+    return 0 <= age < _FRESH or any((one := read_instance(file.parent)) and one.lives() for file in found)
 
 
 def note(layout: Layout, ports: Iterable[int]) -> None:

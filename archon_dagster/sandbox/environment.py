@@ -15,6 +15,7 @@ from archon_dagster.platform.services import BY_NAME
 from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.sandbox import graph, ports, postgres
 from archon_dagster.sandbox.layout import Layout
+from archon_dagster.sandbox.services import keys
 
 REAL_QDRANT, REAL_MEMGRAPH = "ARCHON_SANDBOX_QDRANT", "ARCHON_SANDBOX_MEMGRAPH"
 """Commands of real servers that take the place of the sandbox's own."""
@@ -23,16 +24,32 @@ _ADDRESSES = {
     "qdrant": ("QDRANT_URL", "http://127.0.0.1:{}"),
     "memgraph": ("MEMGRAPH_URI", "bolt://127.0.0.1:{}"),
     "postgres": ("POSTGRES_PORT", "{}"),
+    "archon-bridge": ("BRIDGE_SERVICE_PORT", "{}"),
+    "archon-intelligence": ("INTELLIGENCE_SERVICE_PORT", "{}"),
     "archon-search": ("SEARCH_SERVICE_PORT", "{}"),
+    "archon-mcp": ("MCP_SERVER_PORT", "{}"),
+    "archon-agents": ("AGENTS_SERVICE_PORT", "{}"),
+    "archon-frontend": ("FRONTEND_PORT", "{}"),
+    "ollama": ("OLLAMA_BASE_URL", "http://127.0.0.1:{}"),
+    "supabase": ("SUPABASE_URL", "http://127.0.0.1:{}"),
 }
+
+_USUAL_PORTS = {"supabase": 54321}
+"""Where a service's own port is none for a program on this host: Supabase's is 443."""
 
 GRAPH_PASSWORD = "embedded graph password"
 """Not a variable of the platform: kept for the own graph server while a real one, which has no password, runs."""
 
+SUPABASE_SECRET = "SUPABASE_JWT_SECRET"
+"""Not a variable of the platform: a Supabase project keeps it to itself."""
+
+_PRIVATE = (GRAPH_PASSWORD, SUPABASE_SECRET)
+
 _OWN = frozenset(
     {
         *(variable for variable, _ in _ADDRESSES.values()),
-        *("MEMGRAPH_USER", "MEMGRAPH_PASSWORD", GRAPH_PASSWORD, REAL_QDRANT, REAL_MEMGRAPH),
+        *("MEMGRAPH_USER", "MEMGRAPH_PASSWORD", REAL_QDRANT, REAL_MEMGRAPH, *_PRIVATE),
+        *("SUPABASE_SERVICE_KEY", "SUPABASE_ANON_KEY"),
         *("POSTGRES_HOST", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB", "ARCHON_RUNTIME"),
     }
 )
@@ -43,9 +60,10 @@ _FIXED = {
     "POSTGRES_HOST": ports.LOOPBACK,
     "POSTGRES_USER": postgres.USER,
     "POSTGRES_DB": postgres.DATABASE,
-    "EMBEDDING_MODEL": "sandbox-hashing-1536",
+    "EMBEDDING_MODEL": "sandbox-hashing-1536:latest",
     "EMBEDDING_DIMENSIONS": "1536",
     "AUTO_REFRESH_ENABLED": "false",
+    "INTELLIGENCE_GRAPH_LIMIT_MS": "4000",  # two busy cores need more than the platform's 100 now and then
     "LOG_LEVEL": "INFO",
     "CORS_ORIGINS": "http://localhost:3737,http://127.0.0.1:3737",
 }
@@ -97,8 +115,10 @@ def plan(
     for name in services:
         if name not in at_work or _ADDRESSES[name][0] not in environment:
             environment |= new_port(environment, name, avoid)
-    for password in ("POSTGRES_PASSWORD", GRAPH_PASSWORD):
+    for password in ("POSTGRES_PASSWORD", *_PRIVATE):
         environment.setdefault(password, secrets.token_urlsafe(18))
+    for variable, role in (("SUPABASE_SERVICE_KEY", keys.SERVICE), ("SUPABASE_ANON_KEY", keys.ANON)):
+        environment.setdefault(variable, keys.key(environment[SUPABASE_SECRET], role))
     if "memgraph" not in at_work:
         environment |= _graph_login(environment)
     return environment
@@ -116,7 +136,8 @@ def new_port(environment: Mapping[str, str], service: str, avoid: Iterable[int] 
     variable, form = _ADDRESSES[service]
     others = taken(environment, but=service) | set(avoid)
     preferred = [port_of(environment, service)] if environment.get(variable) else []
-    return {variable: form.format(ports.choose([*preferred, BY_NAME[service].port], others))}
+    usual = _USUAL_PORTS.get(service, BY_NAME[service].port)
+    return {variable: form.format(ports.choose([*preferred, usual], others))}
 
 
 def taken(environment: Mapping[str, str], but: str = "") -> set[int]:
@@ -124,11 +145,22 @@ def taken(environment: Mapping[str, str], but: str = "") -> set[int]:
     return {port_of(environment, name) for name, (key, _) in _ADDRESSES.items() if name != but and environment.get(key)}
 
 
+def public(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables without those that are the sandbox's own business."""
+    return {key: value for key, value in environment.items() if key not in _PRIVATE}
+
+
+def addresses(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that say where the services of this platform are."""
+    known = {variable for variable, _ in _ADDRESSES.values()}
+    return {key: value for key, value in environment.items() if key in known}
+
+
 def write(layout: Layout, environment: Mapping[str, str]) -> None:
     """Write the variables, and the sandbox's own copy; for their owner only: passwords are among them."""
     own = {key: value for key, value in environment.items() if key in _OWN}
     write_private(layout.variables, json.dumps(own, indent=2) + "\n")
-    lines = [f"{key}={_quoted(value)}\n" for key, value in sorted(environment.items()) if key != GRAPH_PASSWORD]
+    lines = [f"{key}={_quoted(value)}\n" for key, value in sorted(public(environment).items())]
     write_private(layout.env_file, _HEADER + "".join(lines))
 
 

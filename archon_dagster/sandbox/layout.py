@@ -4,6 +4,7 @@
 
     <home>/platform/        the platform's project directory: .env, config/
     <home>/services/<name>/ what runs for a service, its log
+    <home>/externals/<name>/ the same for what a real platform has elsewhere: Ollama, Supabase
     <home>/data/<store>/    what a store keeps
     <home>/sandbox/         the sandbox's own notes: its lock, whom it belongs to
 """
@@ -17,6 +18,15 @@ from archon_dagster.errors import ConfigurationError
 
 _MARKER = ".made-by-archon-sandbox"
 _MARKER_TEXT = "This directory was made by 'archon sandbox up', which may write its files again.\n"
+
+EXTERNALS = ("ollama", "supabase")
+"""What the platform uses and does not have: the sandbox runs stand-ins that the platform's runtime does not see."""
+
+STAND_INS = (
+    *("archon-bridge", "archon-intelligence", "archon-search", "archon-mcp", "archon-agents", "archon-frontend"),
+    *EXTERNALS,
+)
+"""The services that are not the real programs."""
 
 DATA_OF_STORE = {"vectors": "qdrant", "graph": "graph", "relational": "postgres"}
 SERVICE_OF_STORE = {"vectors": "qdrant", "graph": "memgraph", "relational": "postgres"}
@@ -39,6 +49,14 @@ class Layout:
     @property
     def services(self) -> Path:
         return self.home / "services"
+
+    @property
+    def externals(self) -> Path:
+        return self.home / "externals"
+
+    def directory(self, service: str) -> Path:
+        """The directory of one service."""
+        return (self.externals if service in EXTERNALS else self.services) / service
 
     @property
     def notes(self) -> Path:
@@ -79,7 +97,7 @@ def prepare(layout: Layout) -> None:
             where=str(layout.platform),
             todo="use another ARCHON_HOME for the sandbox, or move that directory away",
         )
-    for directory in (layout.platform, layout.services, layout.notes, layout.home / "data"):
+    for directory in (layout.platform, layout.services, layout.externals, layout.notes, layout.home / "data"):
         directory.mkdir(parents=True, exist_ok=True)
     for store in ("vectors", "graph"):  # PostgreSQL makes its own, which may belong to another user
         layout.data(store).mkdir(mode=0o700, exist_ok=True)

@@ -17,12 +17,12 @@ from filelock import FileLock, Timeout
 
 from archon_dagster.errors import ConfigurationError, ServiceError
 from archon_dagster.platform.probes import address, probe
-from archon_dagster.platform.runtime.processes import ProcessesRuntime
 from archon_dagster.platform.runtime.protocol import ServiceStatus, State
 from archon_dagster.platform.services import BY_NAME
-from archon_dagster.sandbox import claims, ownership, servers
+from archon_dagster.sandbox import claims, misbehaviour, ownership, servers
 from archon_dagster.sandbox import environment as env
 from archon_dagster.sandbox.layout import SERVICE_OF_STORE, Layout, layout_of, prepare
+from archon_dagster.sandbox.runtimes import Runtimes
 from archon_dagster.sandbox.starting import OnEvent, Sandbox, Start
 from archon_dagster.sandbox.support import check_supported
 
@@ -38,6 +38,7 @@ class ServiceView:
     :param instance: pid of its main process, empty when nothing runs.
     :param memory_bytes: of all its processes, 0 when nothing runs.
     :param healthy: what its probe says; ``None`` when it does not run.
+    :param told: how it has been told to misbehave.
     """
 
     service: str
@@ -49,6 +50,7 @@ class ServiceView:
     memory_bytes: int = 0
     healthy: bool | None = None
     answer: str = ""
+    told: str = ""
 
 
 def up(home: Path, *, owner_pid: int | None = None, on_event: OnEvent | None = None) -> Sandbox:
@@ -67,7 +69,7 @@ def up(home: Path, *, owner_pid: int | None = None, on_event: OnEvent | None = N
         begun = Start(layout, on_event)
         _settle_ownership(layout, owner_pid, found_down=not begun.running)
         try:
-            return begun.run(begun.services)
+            return begun.run(servers.SERVICES)
         except BaseException:
             begun.undo()
             raise
@@ -93,14 +95,14 @@ def down(home: Path, *, only_orphaned: bool = False) -> None:
     with _turn(layout):
         if only_orphaned and (not layout.owner.exists() or ownership.owner_of(layout) is not None):
             return
-        ProcessesRuntime(layout.services).remove()
+        Runtimes(layout).remove()
         claims.withdraw(layout)
         ownership.release(layout)
 
 
 def kill(home: Path, service: str) -> None:
     """Kill every process of a service as a crash would, and leave it dead."""
-    ProcessesRuntime(_existing(home).services).kill(service)
+    Runtimes(_existing(home)).of(service).kill(service)
 
 
 def start(home: Path, service: str, *, on_event: OnEvent | None = None) -> Sandbox:
@@ -124,7 +126,7 @@ def wipe(home: Path, store: str, *, on_event: OnEvent | None = None) -> Sandbox:
             known = ", ".join([*SERVICE_OF_STORE, "configuration"])
             raise ConfigurationError(f"no such store: {store}", todo=f"stores are {known}")
         services = _known(layout, SERVICE_OF_STORE[store])
-        ProcessesRuntime(layout.services).stop(*services)
+        Runtimes(layout).stop(services)
         if layout.data(store).exists():
             shutil.rmtree(layout.data(store))
         return Start(layout, on_event, known_servers=True).run(services)
@@ -136,11 +138,12 @@ def status(home: Path) -> list[ServiceView]:
     known = env.read(layout)
     if not known:
         return []
-    runtime, settings = ProcessesRuntime(layout.services), env.settings_of(layout, known)
+    runtimes, settings = Runtimes(layout), env.settings_of(layout, known)
     # after a down the runtime has no services any more
-    found = runtime.status() or [ServiceStatus(name, "absent") for name in servers.available(known)]
-    programs = runtime.image_digests()
-    memory = {one.service: one.memory_bytes for one in runtime.stats()}
+    found = runtimes.status() or [ServiceStatus(name, "absent") for name in servers.SERVICES]
+    programs = runtimes.versions()
+    told = misbehaviour.orders(home)
+    memory = {one.service: one.memory_bytes for one in runtimes.stats()}
 
     def view(one: ServiceStatus) -> ServiceView:
         service = BY_NAME[one.service]
@@ -155,6 +158,7 @@ def status(home: Path) -> list[ServiceView]:
             memory_bytes=memory.get(one.service, 0),
             healthy=None if answer is None else answer.ok,
             answer="" if answer is None else answer.text,
+            told=told[one.service].how if one.service in told else "",
         )
 
     with ThreadPoolExecutor(max_workers=len(found)) as pool:
@@ -174,7 +178,7 @@ def _existing(home: Path) -> Layout:
 
 
 def _known(layout: Layout, service: str) -> tuple[str, ...]:
-    have = ProcessesRuntime(layout.services).services()
+    have = Runtimes(layout).services()
     if service not in have:
         raise ServiceError(
             f"no such service in the sandbox: {service}",

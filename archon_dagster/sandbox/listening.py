@@ -15,9 +15,12 @@ import psutil
 from archon_dagster.errors import ServiceError
 from archon_dagster.platform.runtime.process_tree import tree
 from archon_dagster.platform.runtime.processes import ProcessesRuntime
+from archon_dagster.platform.runtime.protocol import ServiceStatus
 from archon_dagster.sandbox.ports import LOOPBACK
 
 _POLL = 0.05  # seconds
+_LOOK_EVERY = 0.5  # seconds between two looks at the process, which cost more than a look at the port
+_NOTED_WITHIN = 2.0  # seconds
 _LOG_LINES = 15
 
 
@@ -27,18 +30,29 @@ def wait_for_port(runtime: ProcessesRuntime, service: str, port: int, budget: fl
     :param check: called all the time; raises when the wait is to be given up.
     :raises ServiceError: it ended, or did not listen in time, for a reason of its own.
     """
-    end = time.monotonic() + budget
-    while time.monotonic() < end:
+    begin = looked = time.monotonic()
+    while time.monotonic() < begin + budget:
         check()
-        one = next(status for status in runtime.status() if status.service == service)
-        if one.state == "running" and _listens(int(one.instance), port):
-            return True
-        if _somebody_listens(port) and not _listens(int(one.instance), port):
-            return False
-        if one.state == "exited":
-            raise _failure(runtime, service, f"ended while starting (exit code {one.exit_code})")
+        if _somebody_listens(port):
+            return _listens(int(_status(runtime, service).instance), port)
+        if time.monotonic() >= looked + _LOOK_EVERY:
+            looked, one = time.monotonic(), _status(runtime, service)
+            if one.state == "exited":
+                raise _failure(runtime, service, f"ended while starting (exit code {_exit_code(runtime, service)})")
         time.sleep(_POLL)
     raise _failure(runtime, service, f"does not listen on port {port} after {budget:g} s")
+
+
+def _status(runtime: ProcessesRuntime, service: str) -> ServiceStatus:
+    return next(status for status in runtime.status() if status.service == service)
+
+
+def _exit_code(runtime: ProcessesRuntime, service: str) -> int | None:
+    """The exit code of a process that is gone; whoever sees its end writes that down a moment later."""
+    end = time.monotonic() + _NOTED_WITHIN
+    while (code := _status(runtime, service).exit_code) is None and time.monotonic() < end:
+        time.sleep(_POLL)
+    return code
 
 
 def _failure(runtime: ProcessesRuntime, service: str, what: str) -> ServiceError:

@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from archon_dagster import __version__
 from archon_dagster.platform.runtime.process_spec import ProcessSpec
 from archon_dagster.platform.services import CATALOGUE
 from archon_dagster.sandbox import environment as env
-from archon_dagster.sandbox import graph, ports, postgres, vector_server
-from archon_dagster.sandbox.layout import Layout
+from archon_dagster.sandbox import graph, misbehaviour, ports, postgres, vector_server
+from archon_dagster.sandbox.layout import STAND_INS, Layout
 
-_SEARCH_MODULE = "archon_dagster.sandbox.search"
+SERVICES = tuple(service.name for service in CATALOGUE)
+"""The services of a sandbox, the external ones too, in catalogue order."""
+
+_MODULE = "archon_dagster.sandbox.services"
+_START_DELAYS = {"archon-bridge": 0.2, "archon-intelligence": 0.5, "archon-search": 0.5}
+"""Seconds: what takes the platform's own services up to two minutes."""
+
 _REAL = {"qdrant": env.REAL_QDRANT, "memgraph": env.REAL_MEMGRAPH}
-
-
-def available(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The services this sandbox can run, in catalogue order."""
-    have = {"memgraph", "postgres"}
-    if env.REAL_QDRANT in environment or _is_module(vector_server.MODULE):
-        have.add("qdrant")
-    if _is_module(_SEARCH_MODULE) and "qdrant" in have:
-        have.add("archon-search")
-    return tuple(service.name for service in CATALOGUE if service.name in have)
-
-
-def _is_module(name: str) -> bool:
-    """Whether a module of the sandbox can be run, without importing it."""
-    path = Path(__file__).parent / name.rpartition(".")[2]
-    return path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()
 
 
 def is_real(service: str, environment: Mapping[str, str]) -> bool:
@@ -71,10 +62,19 @@ def _postgres(layout: Layout, environment: Mapping[str, str], port: int) -> Proc
     return postgres.spec(data, port, password, way)
 
 
-def _search(layout: Layout, environment: Mapping[str, str], port: int) -> ProcessSpec:
+def _stand_in(service: str, layout: Layout, environment: Mapping[str, str], port: int) -> ProcessSpec:
+    orders = misbehaviour.orders_file(layout, service)
+    orders.parent.mkdir(parents=True, exist_ok=True)
+    own = {misbehaviour.VARIABLE: str(orders)}
+    if misbehaviour.START_DELAY not in os.environ and service in _START_DELAYS:
+        own[misbehaviour.START_DELAY] = str(_START_DELAYS[service])
+    if service == "supabase":
+        own[env.SUPABASE_SECRET] = environment[env.SUPABASE_SECRET]
     return ProcessSpec(
-        command=[sys.executable, "-P", "-m", _SEARCH_MODULE, "--port", str(port)],
+        command=[sys.executable, "-P", "-m", _MODULE, service, "--port", str(port)],
+        env=own,
         env_files=[layout.env_file],
+        path=[postgres.programs()] if service == "supabase" else [],
         cwd=layout.platform,
         version=f"archon-dagster {__version__}",
     )
@@ -88,4 +88,9 @@ def _spare(environment: Mapping[str, str], count: int) -> list[int]:
     return found
 
 
-_ASSEMBLE = {"qdrant": _qdrant, "memgraph": _memgraph, "postgres": _postgres, "archon-search": _search}
+_ASSEMBLE: dict[str, Callable[[Layout, Mapping[str, str], int], ProcessSpec]] = {
+    "qdrant": _qdrant,
+    "memgraph": _memgraph,
+    "postgres": _postgres,
+    **{name: partial(_stand_in, name) for name in STAND_INS},
+}

@@ -20,6 +20,7 @@ import pytest
 from archon_dagster.errors import ConfigurationError, ServiceError
 from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.sandbox import lifecycle, listening
+from archon_dagster.sandbox.layout import EXTERNALS
 from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster_tests.eventually import eventually
 from archon_dagster_tests.processes import processes_under
@@ -57,7 +58,7 @@ def states(sandbox: Sandbox) -> dict[str, str]:
 def test_everything_is_up_and_well(sandbox: Sandbox) -> None:
     views = lifecycle.status(sandbox.home)
     assert [(view.service, view.state, view.healthy) for view in views] == [
-        (name, "running", True) for name in sandbox.services
+        (name, "running", True) for name in (*sandbox.services, *EXTERNALS)
     ]
     assert {"memgraph", "postgres"} <= set(sandbox.services)
 
@@ -73,7 +74,7 @@ def test_every_listener_is_on_the_loopback_interface(sandbox: Sandbox) -> None:
 
 
 def test_no_password_is_visible_in_the_process_list(sandbox: Sandbox) -> None:
-    secrets = [value for key, value in sandbox.environment.items() if "password" in key.lower() and value]
+    secrets = [value for key, value in sandbox.environment.items() if ("PASSWORD" in key or "KEY" in key) and value]
     listed = "\n".join(" ".join(command) for command in processes_under(sandbox.home))
     assert str(sandbox.home) in listed
     assert [secret for secret in secrets if secret in listed or secret in repr(sandbox)] == []

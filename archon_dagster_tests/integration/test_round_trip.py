@@ -18,6 +18,7 @@ from archon_dagster.backup.backup import BackupRequest, BackupResult, take_backu
 from archon_dagster.context import OperationContext, Step, open_context
 from archon_dagster.errors import ArchonError, Cancelled, RestoreFailed, StoreError
 from archon_dagster.platform.quiesce import unpause
+from archon_dagster.platform.services import writers
 from archon_dagster.platform.settings import Settings
 from archon_dagster.repository.manifest import Fingerprint
 from archon_dagster.repository.repository import Repository
@@ -125,7 +126,7 @@ def test_a_backup_beside_a_writer_at_full_speed_verifies_and_restores(
         writer.join()
     assert result.good, [check for check in result.checks if not check.passed]
     assert result.manifest.window.consistent
-    assert result.manifest.window.paused == ("archon-search",)
+    assert result.manifest.window.paused == tuple(one.name for one in writers(platform.services))
     assert errors == []
     restore(context, result.manifest.id)
     assert fingerprints(context)["vectors"] == result.manifest.fingerprint("vectors")

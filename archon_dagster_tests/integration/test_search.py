@@ -28,7 +28,7 @@ def running_search(**environment: str) -> Iterator[httpx.Client]:
     """A search service with these variables; the client asks it."""
     port = any_free()
     process = subprocess.Popen(
-        [sys.executable, "-m", "archon_dagster.sandbox.search", "--port", str(port)],
+        [sys.executable, "-m", "archon_dagster.sandbox.services", "archon-search", "--port", str(port)],
         env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert process.stdout is not None

@@ -1,1 +1,1 @@
-"""The sandbox's ``archon-search``: run as ``python -m archon_dagster.sandbox.search --port N``."""
+"""The sandbox's ``archon-search``: run as ``python -m archon_dagster.sandbox.services archon-search --port N``."""

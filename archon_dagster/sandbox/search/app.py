@@ -10,189 +10,182 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from json import JSONDecodeError
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from archon_dagster.sandbox.embedding import embed
-from archon_dagster.sandbox.search.documents import collection_of, payload_of, result_of
+from archon_dagster.sandbox.search.documents import collection_of, entity_of, payload_of, result_of
+from archon_dagster.sandbox.search.embedder import Embedder, NoEmbedding
 from archon_dagster.sandbox.search.index import VectorIndex
 from archon_dagster.sandbox.search.settings import SearchSettings
+from archon_dagster.sandbox.services.behaving import behaving
+from archon_dagster.sandbox.services.health import Pulse
+from archon_dagster.sandbox.services.health import health as health_body
+from archon_dagster.sandbox.services.neighbours import Neighbour, Unanswered, body_of
 
 log = logging.getLogger("archon.search")
 
-VERSION = "1.0.0"
 MODES = ("semantic", "structural", "hybrid", "relational")
+_OF_THE_INDEX = ("semantic", "hybrid")
 
 
-@dataclass
-class SearchService:
-    """The service's state: its index, and whether it was ever initialised."""
+class Search:
+    """The service: its index, its neighbours, and whether it was ever initialised."""
 
-    settings: SearchSettings
-    index: VectorIndex
-    initialised: bool = False
-    started: float = field(default_factory=time.monotonic)
+    def __init__(self, settings: SearchSettings, pulse: Pulse):
+        self._settings, self._pulse = settings, pulse
+        self._index, self._embedder = VectorIndex(settings), Embedder(settings)
+        self._bridge = Neighbour(settings.bridge_url)
+        self._initialised = False
 
     async def initialise(self) -> bool:
         """Until Qdrant has answered once the service is not initialised; afterwards its failures are index failures."""
-        self.initialised = self.initialised or await self.index.answers()
-        return self.initialised
+        self._initialised = self._initialised or await self._index.answers()
+        return self._initialised and not self._pulse.starting
 
-    def embed(self, text: str) -> list[float]:
-        vector: list[float] = embed(text, self.settings.dimension).tolist()
-        return vector
+    async def close(self) -> None:
+        await self._index.close()
+
+    async def health(self, request: Request) -> Response:
+        """The bridge is reported and does not count; it is asked for its own health, which asks the next one."""
+        qdrant, memgraph, bridge, embedder = await asyncio.gather(
+            self._index.answers(),
+            _listens(self._settings.memgraph_uri, 7687),
+            self._bridge.answers(),
+            self._embedder.answers(),
+        )
+        self._initialised = self._initialised or qdrant
+        connected = {
+            "memgraph_connected": memgraph,
+            "bridge_connected": bridge,
+            "embedding_service_connected": embedder,
+            "vector_index_ready": qdrant,
+        }
+        needed = {"vector_index_ready": "qdrant", "embedding_service_connected": "embedding service"}
+        if self._settings.memgraph_uri:
+            needed["memgraph_connected"] = "memgraph"
+        return health_body(request, self._pulse, connected, needed)
+
+    async def vectorize(self, request: Request) -> Response:
+        document = await body_of(request)
+        if not document.get("document_id") or not document.get("content"):
+            return _detail(400, "document_id and content are required")
+        if not await self.initialise():
+            return _detail(503, "Search engine not initialized")
+        try:
+            vector, point_id = await self._embedder.embed(str(document["content"])), str(uuid.uuid4())
+            await self._index.insert(collection_of(document), point_id, vector, payload_of(document))
+        except NoEmbedding as error:
+            return JSONResponse({"success": False, "error": f"Failed to generate embedding: {error}"})
+        except httpx.HTTPError as error:
+            log.error("indexing %s failed: %s", document["document_id"], error)
+            return _detail(500, f"Failed to index document: {type(error).__name__}")
+        return JSONResponse(
+            {
+                "success": True,
+                "document_id": document["document_id"],
+                "project_id": document.get("project_id"),
+                "vector_id": point_id,
+                "embedding_dimension": len(vector),
+                "indexed": True,
+                "index_refreshed": await self._refresh(),
+                "message": "Document vectorized and indexed successfully",
+            }
+        )
+
+    async def _refresh(self) -> bool:
+        if not self._settings.auto_refresh:
+            return False
+        try:
+            await self._index.refresh()
+        except httpx.HTTPError as error:
+            log.warning("refreshing the index failed: %s", error)
+            return False
+        return True
+
+    async def search(self, request: Request) -> Response:
+        query = await body_of(request)
+        mode, limit, text = query.get("mode", "hybrid"), query.get("limit", 10), query.get("query")
+        if mode not in MODES or not isinstance(limit, int) or not 1 <= limit <= 100 or not isinstance(text, str):
+            return _detail(422, f"query is a text, mode one of {', '.join(MODES)}, limit from 1 to 100")
+        started = time.monotonic()
+        return _found(text, mode, await self._results(mode, text, limit), time.monotonic() - started)
+
+    async def _results(self, mode: str, text: str, limit: int) -> list[dict[str, Any]]:
+        """Hits of the vector index, or of the graph for its modes; any failure has no results."""
+        try:
+            if mode in _OF_THE_INDEX:
+                return [result_of(hit) for hit in await self._index.search(await self._embedder.embed(text), limit)]
+            if not self._bridge.url:
+                return []
+            reply = await self._bridge.ask("POST", "/graph/search", {"query": text, "limit": limit})
+            return [entity_of(node) for node in (reply.body or {}).get("results", [])]
+        except (NoEmbedding, Unanswered, httpx.HTTPError) as error:
+            log.error("search failed: %s", error)
+            return []
+
+    async def stats(self, request: Request) -> Response:
+        available, embedder = await asyncio.gather(self._index.answers(), self._embedder.answers())
+        return JSONResponse(
+            {
+                "service_status": "operational",
+                "vector_index": {
+                    "use_qdrant": True,
+                    "embedding_dimension": self._settings.dimension,  # configuration, not the collection's size
+                    "in_memory_entities": 0,
+                    "memory_usage_mb": 0.0,
+                    "qdrant_available": available,
+                },
+                "component_health": {"vector_index": available, "embedder": embedder},
+                "search_capabilities": {"semantic_search": True, "structural_search": True, "hybrid_search": True},
+            }
+        )
 
 
-def create_app(settings: SearchSettings) -> Starlette:
-    """The application; its client of Qdrant lives as long as it does."""
+def create(environment: Mapping[str, str]) -> Starlette:
+    """The service as a platform with these variables has it; its client of Qdrant lives as long as it does."""
+    service = Search(SearchSettings.from_environment(environment), Pulse(environment))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        app.state.service = SearchService(settings, VectorIndex(settings))
-        await app.state.service.initialise()
+        await service.initialise()
         yield
-        await app.state.service.index.close()
+        await service.close()
 
     routes = [
-        Route("/health", health),
-        Route("/vectorize/document", vectorize, methods=["POST"]),
-        Route("/search", search, methods=["POST"]),
-        Route("/search/stats", stats),
+        Route("/health", service.health),
+        Route("/vectorize/document", service.vectorize, methods=["POST"]),
+        Route("/search", service.search, methods=["POST"]),
+        Route("/search/stats", service.stats),
     ]
-    return Starlette(routes=routes, lifespan=lifespan)
+    return Starlette(routes=routes, lifespan=lifespan, middleware=behaving(environment, _broken))
 
 
-async def health(request: Request) -> JSONResponse:
-    service: SearchService = request.app.state.service
-    qdrant, memgraph, bridge = await asyncio.gather(
-        service.index.answers(),
-        _listens(service.settings.memgraph_uri, 7687),
-        _listens(service.settings.bridge_url, 8054),
-    )
-    service.initialised = service.initialised or qdrant
-    missing = [
-        name
-        for name, wanted, there in (
-            ("qdrant", True, qdrant),
-            ("memgraph", bool(service.settings.memgraph_uri), memgraph),
-            ("embedding service", True, service.settings.embedder_available),
-        )
-        if wanted and not there
-    ]
+def _broken(request: Request) -> Response:
+    if request.url.path == "/search":
+        return _found("", "semantic", [], 0.0)
+    return JSONResponse({"success": False, "error": "internal error"})
+
+
+def _found(query: str, mode: str, results: list[dict[str, Any]], seconds: float) -> Response:
+    count = len(results)
     return JSONResponse(
         {
-            "status": "degraded" if missing else "healthy",
-            "memgraph_connected": memgraph,
-            "bridge_connected": bridge,
-            "embedding_service_connected": service.settings.embedder_available,
-            "vector_index_ready": qdrant,
-            "service_version": VERSION,
-            "uptime_seconds": round(time.monotonic() - service.started, 3),
-            "error": f"not connected: {', '.join(missing)}" if missing else None,
-            "last_check": datetime.now(UTC).isoformat(),
-        }
-    )
-
-
-async def vectorize(request: Request) -> JSONResponse:
-    service: SearchService = request.app.state.service
-    document = await _body(request)
-    if not document.get("document_id") or not document.get("content"):
-        return _detail(400, "document_id and content are required")
-    if not await service.initialise():
-        return _detail(503, "Search engine not initialized")
-    if not service.settings.embedder_available:
-        return JSONResponse({"success": False, "error": "Failed to generate embedding: embedding service unavailable"})
-    vector, point_id = service.embed(document["content"]), str(uuid.uuid4())
-    try:
-        await service.index.insert(collection_of(document), point_id, vector, payload_of(document))
-    except httpx.HTTPError as error:
-        log.error("indexing %s failed: %s", document["document_id"], error)
-        return _detail(500, f"Failed to index document: {type(error).__name__}")
-    return JSONResponse(
-        {
-            "success": True,
-            "document_id": document["document_id"],
-            "project_id": document.get("project_id"),
-            "vector_id": point_id,
-            "embedding_dimension": len(vector),
-            "indexed": True,
-            "index_refreshed": await _refresh(service),
-            "message": "Document vectorized and indexed successfully",
-        }
-    )
-
-
-async def search(request: Request) -> JSONResponse:
-    service: SearchService = request.app.state.service
-    query = await _body(request)
-    mode, limit, text = query.get("mode", "hybrid"), query.get("limit", 10), query.get("query")
-    if mode not in MODES or not isinstance(limit, int) or not 1 <= limit <= 100 or not isinstance(text, str):
-        return _detail(422, f"query is a text, mode one of {', '.join(MODES)}, limit from 1 to 100")
-    started = time.monotonic()
-    results = await _results(service, mode, text, limit)
-    return JSONResponse(
-        {
-            "query": text,
+            "query": query,
             "mode": mode,
-            "total_results": len(results),
-            "returned_results": len(results),
+            "total_results": count,
+            "returned_results": count,
             "results": results,
-            "search_time_ms": round((time.monotonic() - started) * 1000, 2),
+            "search_time_ms": round(seconds * 1000, 2),
         }
     )
-
-
-async def stats(request: Request) -> JSONResponse:
-    service: SearchService = request.app.state.service
-    available = await service.index.answers()
-    return JSONResponse(
-        {
-            "service_status": "operational",
-            "vector_index": {
-                "use_qdrant": True,
-                "embedding_dimension": service.settings.dimension,  # configuration, not the collection's size
-                "in_memory_entities": 0,
-                "memory_usage_mb": 0.0,
-                "qdrant_available": available,
-            },
-            "component_health": {"vector_index": available, "embedder": service.settings.embedder_available},
-            "search_capabilities": {"semantic_search": True, "structural_search": False, "hybrid_search": True},
-        }
-    )
-
-
-async def _results(service: SearchService, mode: str, text: str, limit: int) -> list[dict[str, Any]]:
-    """Hits of the vector index; the graph modes have no results here, and neither has any failure."""
-    if mode not in ("semantic", "hybrid") or not service.settings.embedder_available:
-        return []
-    try:
-        return [result_of(hit) for hit in await service.index.search(service.embed(text), limit)]
-    except httpx.HTTPError as error:
-        log.error("search failed: %s", error)
-        return []
-
-
-async def _refresh(service: SearchService) -> bool:
-    if not service.settings.auto_refresh:
-        return False
-    try:
-        await service.index.refresh()
-    except httpx.HTTPError as error:
-        log.warning("refreshing the index failed: %s", error)
-        return False
-    return True
 
 
 async def _listens(address: str, default_port: int, timeout: float = 0.5) -> bool:
@@ -207,14 +200,6 @@ async def _listens(address: str, default_port: int, timeout: float = 0.5) -> boo
         return False
     writer.close()
     return True
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    try:
-        body = await request.json()
-    except (JSONDecodeError, UnicodeDecodeError):
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 def _detail(status: int, detail: str) -> JSONResponse:

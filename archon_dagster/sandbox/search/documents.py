@@ -52,6 +52,18 @@ def result_of(hit: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def entity_of(node: dict[str, Any]) -> dict[str, Any]:
+    """A search result from a node of the graph, as the bridge tells it."""
+    return {
+        "entity_id": node.get("entity_id"),
+        "entity_type": next(iter(node.get("labels") or []), None),
+        "title": node.get("name"),
+        "content": None,
+        "relevance_score": 1.0,
+        "project_name": node.get("project_name"),
+    }
+
+
 def _metadata(document: dict[str, Any]) -> dict[str, Any]:
     metadata = document.get("metadata")
     return metadata if isinstance(metadata, dict) else {}
