@@ -1,0 +1,87 @@
+"""What somebody is told of an incident: one alert for each, which says what was tried and what to do next."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from archon_dagster.alerts.alert import Alert, Severity
+from archon_dagster.alerts.book import Cleared, Event, Raised
+from archon_dagster.backup.summary import duration_text
+from archon_dagster.recovery.automation import Pause
+from archon_dagster.recovery.incident import Incident, Kind
+
+LATELY = timedelta(hours=1)  # so long after its end is told that an incident is over
+PAUSED = "automation/paused"
+
+_SEVERITY: dict[Kind, Severity] = {
+    "single_service": "warning",
+    "external": "warning",
+    "store_lost": "critical",
+    "store_corrupt": "critical",
+    "complete_failure": "critical",
+}
+
+
+def news(incidents: list[Incident], now: datetime, link: str | None) -> list[Event]:
+    """What to tell of incidents; telling it again says nothing new."""
+    told: list[Event] = []
+    for incident in incidents:
+        if incident.is_open:
+            told.append(Raised(alert_of(incident, link)))
+        elif incident.closed is not None and now - incident.closed < LATELY:
+            told.append(Cleared(subject(incident), outcome_of(incident)))
+    return told
+
+
+def subject(incident: Incident) -> str:
+    """How the incident is called among the alerts."""
+    return f"incident/{incident.id}"
+
+
+def alert_of(incident: Incident, link: str | None = None) -> Alert:
+    """The alert of an open incident. One that a person is needed for is critical, whatever it is."""
+    handed = incident.state == "escalated"
+    said = next((event.text for event in reversed(incident.events) if event.kind == "escalated"), "")
+    what = next((event.text for event in incident.events if event.kind == "confirmed"), "")
+    show = f"archon incidents show {incident.id}"
+    return Alert(
+        incident=subject(incident),
+        severity="critical" if handed and incident.kind != "external" else _SEVERITY[incident.kind],
+        title=incident.title,
+        what=f"{what}; {said}" if handed and said else what,
+        since=incident.first_seen,
+        tried=tried(incident),
+        todo=(*incident.commands, show) if handed else ("nothing yet: the automatic recovery is at it", show),
+        link=link,
+        services=incident.services,
+    )
+
+
+def tried(incident: Incident) -> tuple[str, ...]:
+    """What was done, in order, each with its end."""
+    ends = [event for event in incident.events if event.kind == "finished" and event.step is not None]
+    return tuple(
+        f"{event.step} ({'done' if event.ok else 'failed'} in {duration_text(event.seconds or 0.0)})" for event in ends
+    )
+
+
+def outcome_of(incident: Incident) -> str:
+    """How it ended."""
+    if incident.state == "merged":
+        return incident.events[-1].text
+    took = f"recovered {duration_text(incident.seconds_to_recover or 0.0)} after it was confirmed"
+    done = tried(incident)
+    return f"{took}, by: {'; '.join(done)}" if done else f"{took}, by itself or by hand"
+
+
+def pause_alert(pause: Pause, now: datetime) -> Alert:
+    """That nothing is done automatically; told also while everything else is silent."""
+    return Alert(
+        incident=PAUSED,
+        severity="info",
+        title="the automation is paused",
+        what=str(pause),
+        since=pause.since or now.astimezone(UTC),
+        todo=("let it go on: archon automation resume",),
+        always=True,
+    )

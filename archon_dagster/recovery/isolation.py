@@ -1,0 +1,63 @@
+"""Stop what does not matter in an emergency, and bring it back, whatever happens.
+
+Who was stopped is noted in the home before they are: a run that is killed leaves the note, the next response brings
+them back, and meanwhile nobody takes them for failed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from archon_dagster.platform.runtime.protocol import Runtime
+from archon_dagster.platform.services import BY_NAME
+from archon_dagster.platform.settings import Settings
+from archon_dagster.recovery.book import replace_file
+
+
+@contextmanager
+def isolated(settings: Settings, runtime: Runtime, say: Callable[[str], None]) -> Iterator[tuple[str, ...]]:
+    """Stop the running services that do not matter for the block; they come back whatever happens in it."""
+    running = [status.service for status in runtime.status() if status.state == "running"]
+    names = tuple(name for name in running if name in BY_NAME and not BY_NAME[name].essential)
+    if not names:
+        yield ()
+        return
+    replace_file(_note(settings.home), json.dumps(names).encode())
+    say(f"stopping {', '.join(names)} to make room")
+    try:
+        runtime.stop(*names)
+        yield names
+    finally:
+        back = bring_back(settings, runtime)
+        say(f"started again: {', '.join(back) or 'nobody, they run already'}")
+
+
+def bring_back(settings: Settings, runtime: Runtime) -> tuple[str, ...]:
+    """Start what an isolation has stopped, this one's or one that was killed; which services that were."""
+    file = _note(settings.home)
+    try:
+        names = tuple(str(name) for name in json.loads(file.read_bytes()))
+    except FileNotFoundError:
+        return ()
+    except (ValueError, TypeError):
+        names = tuple(name for name in runtime.services() if name in BY_NAME and not BY_NAME[name].essential)
+    there = tuple(name for name in names if name in runtime.services())
+    if there:
+        runtime.up(*there)
+    file.unlink(missing_ok=True)
+    return there
+
+
+def stopped_on_purpose(home: Path) -> tuple[str, ...]:
+    """The services that an isolation has stopped and not brought back yet."""
+    try:
+        return tuple(str(name) for name in json.loads(_note(home).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return ()
+
+
+def _note(home: Path) -> Path:
+    return home / "isolated.json"

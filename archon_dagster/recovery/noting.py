@@ -1,0 +1,125 @@
+"""Keep the book up to what is known: open, continue, merge and close incidents. Nothing on the platform is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from archon_dagster.platform.services import BY_NAME
+from archon_dagster.recovery.book import Book
+from archon_dagster.recovery.classify import Case, classify, in_order
+from archon_dagster.recovery.decision import Decision, Escalate, Recovered
+from archon_dagster.recovery.findings import Findings
+from archon_dagster.recovery.incident import TITLES, Incident, Step, open_incident
+from archon_dagster.recovery.ladder import next_step
+from archon_dagster.recovery.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An open incident and what is to be done about it now."""
+
+    incident: Incident
+    decision: Decision
+
+
+def note(book: Book, findings: Findings, policy: Policy, now: datetime, relapse: float) -> list[Standing]:
+    """Bring the book up to date; what is left to do, what can be done first.
+
+    :param relapse: seconds after its end within which the same failure is the same incident.
+    """
+    ended = _ended_since(book, findings.at)
+    for case in classify(findings):
+        if not set(case.roots) <= ended:
+            _enter(book, case, findings, now, relapse)
+    recent = book.recent(now)
+    standing = [Standing(one, next_step(one, findings, policy, now, recent)) for one in book.open()]
+    left = [settled for one in standing if (settled := settle(book, one, now)) is not None]
+    return sorted(left, key=lambda one: (not isinstance(one.decision, Step), _place(one.incident)))
+
+
+def follow(book: Book, incident: Incident, findings: Findings, now: datetime) -> Incident:
+    """One incident with who else is concerned by now, and as what it has turned out to be."""
+    for case in classify(findings):
+        if set(case.roots) & set(incident.roots) and _goes_on(incident, case):
+            incident = book.change(incident.id, lambda one, case=case: _continued(one, case, now))  # type: ignore[misc]
+    return incident
+
+
+def settle(book: Book, standing: Standing, now: datetime) -> Standing | None:
+    """Write down a decision that needs no action; ``None`` where the incident is over by it."""
+    decision, incident = standing.decision, standing.incident
+    if isinstance(decision, Recovered):
+        book.change(incident.id, lambda one: one.note(now, "recovered", decision.why) if one.is_open else one)
+        return None
+    if isinstance(decision, Escalate):
+        incident = book.change(incident.id, lambda one: escalated(one, decision, now))
+    return Standing(incident, decision)
+
+
+def escalated(incident: Incident, decision: Escalate, now: datetime) -> Incident:
+    """The incident, handed to a person; said once."""
+    if incident.state != "open":
+        return incident
+    asked = incident.model_copy(update={"commands": decision.commands})
+    return asked.note(now, "escalated", decision.why)
+
+
+def _ended_since(book: Book, at: datetime) -> set[str]:
+    """Services that were found well by fresh probes after the monitor's last tick, which knows nothing of that yet."""
+    over = [one for one in book.all()[:50] if one.state == "recovered" and one.closed and one.closed >= at]
+    return {service for one in over for service in one.services}
+
+
+def _enter(book: Book, case: Case, findings: Findings, now: datetime, relapse: float) -> None:
+    known = {one.id: one for root in case.roots if (one := book.covering(root)) is not None}
+    same = next((one for one in known.values() if _goes_on(one, case)), None)
+    if same is None:
+        same = _again(book, case, now, relapse) or book.add(_new(case, findings, now))
+    else:
+        same = book.change(same.id, lambda one: _continued(one, case, now))
+    if case.kind == "complete_failure":
+        inside = (one for one in book.open() if one.id != same.id and set(one.roots) <= set(case.services))
+        _merge(book, inside, same, now)
+
+
+def _goes_on(incident: Incident, case: Case) -> bool:
+    return case.kind != "complete_failure" or incident.kind == "complete_failure"
+
+
+def _continued(incident: Incident, case: Case, now: datetime) -> Incident:
+    """The incident with who else is concerned by now, and as what it has turned out to be."""
+    others = in_order({*incident.services, *case.services} - {*incident.roots})
+    grown = incident.model_copy(update={"services": (*incident.roots, *others)})
+    worse = incident.kind in ("single_service", "store_lost") and case.kind in ("store_lost", "store_corrupt")
+    if not worse or case.kind == incident.kind:
+        return grown
+    return grown.model_copy(update={"kind": case.kind}).note(now, "classified", TITLES[case.kind])
+
+
+def _again(book: Book, case: Case, now: datetime, relapse: float) -> Incident | None:
+    """An incident that was over a moment ago and is not: what was tried before counts."""
+    for one in book.all()[:20]:
+        lately = one.closed is not None and now - one.closed <= timedelta(seconds=relapse)
+        if one.state == "recovered" and lately and one.roots == case.roots and not one.manual:
+            return book.change(
+                one.id, lambda it: _continued(it.note(now, "relapsed", "it failed again at once"), case, now)
+            )
+    return None
+
+
+def _new(case: Case, findings: Findings, now: datetime) -> Incident:
+    first = [findings.unwell[root] for root in case.roots]
+    said = "; ".join(f"{one.service}: {one.detail}" for one in first)[:2000]
+    return open_incident(case.kind, case.roots, case.services, now, min(one.first_seen for one in first), said)
+
+
+def _merge(book: Book, incidents: Iterable[Incident], into: Incident, now: datetime) -> None:
+    for incident in incidents:
+        book.change(incident.id, lambda one: one.note(now, "merged", f"everything is down: see incident {into.id}"))
+
+
+def _place(incident: Incident) -> tuple[int, str]:
+    """What is started first is mended first."""
+    return min((BY_NAME[root].order for root in incident.roots), default=0), incident.id

@@ -1,0 +1,217 @@
+"""The sensor that turns confirmed failures into runs of the recovery jobs, one at a time.
+
+It reads what the health monitor has confirmed (small files; nobody is asked anything), keeps the incidents up to date,
+and launches a run where something can be done now. Everything it decides is decided by plain functions; here is what
+only Dagster knows: which runs there are, which of them are dead, and how one is cancelled.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import dagster as dg
+
+from archon_dagster.alerts.alerting import Alerting
+from archon_dagster.alerts.book import Cleared, Raised
+from archon_dagster.alerts.failures import run_page
+from archon_dagster.alerts.silence import silences
+from archon_dagster.backup.schedules import BUSY
+from archon_dagster.errors import ConfigurationError
+from archon_dagster.platform.runtime.open import open_runtime
+from archon_dagster.platform.settings import Settings
+from archon_dagster.recovery import automation
+from archon_dagster.recovery.alerting import PAUSED, news, pause_alert
+from archon_dagster.recovery.assets import materialization
+from archon_dagster.recovery.book import Book
+from archon_dagster.recovery.decision import Escalate, Wait
+from archon_dagster.recovery.incident import Incident, Step
+from archon_dagster.recovery.jobs import INCIDENT_TAG, RECOVERIES, full_recovery, recover_store, restart_failed_services
+from archon_dagster.recovery.looking import confirmed
+from archon_dagster.recovery.noting import Standing, note, settle
+from archon_dagster.recovery.recover import SERVICE_VERBS
+from archon_dagster.recovery.tools import WorkerFile, policy_now
+from archon_dagster.resources import Operations
+
+MOST_RUNS = 12  # of one incident that is still open: more only fail again
+GRACE = timedelta(seconds=90)  # a run that has never signed may take so long to import what it needs
+_PAUSE_AFTER_FAILURE = 10.0  # seconds after a run that failed, doubled for each
+
+
+@dg.sensor(
+    name="disaster_recovery",
+    jobs=[restart_failed_services, recover_store, full_recovery],
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Opens an incident for what the health monitor has confirmed, and launches its recovery. "
+    "`archon automation pause` stops it.",
+)
+def disaster_recovery(context: dg.SensorEvaluationContext, operations: Operations) -> dg.SensorResult | dg.SkipReason:
+    """One look at what is confirmed; see the module."""
+    settings = operations.settings()
+    working = _at_work(context.instance, settings)
+    if working:
+        return dg.SkipReason(f"a recovery is at work: run {working}")
+    try:
+        return _Tick(context, settings).run()
+    except ConfigurationError as error:  # no platform here
+        return dg.SkipReason(error.what)
+
+
+class _Tick:
+    def __init__(self, context: dg.SensorEvaluationContext, settings: Settings):
+        self.context, self.settings, self.now = context, settings, datetime.now(UTC)
+        self.book, self.policy = Book(settings.home), policy_now(settings, self.now)
+
+    def run(self) -> dg.SensorResult | dg.SkipReason:
+        findings = confirmed(self.settings, open_runtime(self.settings))
+        if findings is None:
+            return dg.SkipReason("the health monitor has not looked lately: nothing is known that could be acted on")
+        before = _states(self.book.all()[:50])
+        standing = note(self.book, findings, self.policy, self.now, self.settings.recovery_relapse)
+        request = self._request(standing)
+        after = self.book.all()
+        changed = [one for one in after[:50] if before.get(one.id) != _state(one)]
+        self.book.prune(self.now, self.settings.incidents_kept, self.settings.incidents_days)
+        self._tell(after)
+        said = _said(standing, after) if request is None else ""
+        if request is None and not changed:
+            return dg.SkipReason(said)
+        return dg.SensorResult(
+            run_requests=[request] if request else [],
+            dynamic_partitions_requests=_partitions(self.context.instance, changed),
+            asset_events=[materialization(self.book, one) for one in changed],
+            skip_reason=dg.SkipReason(said) if request is None and not changed else None,
+        )
+
+    def _request(self, standing: Sequence[Standing]) -> dg.RunRequest | None:
+        for one in standing:
+            if isinstance(one.decision, Step) and (run := self._run_for(one.incident, one.decision)) is not None:
+                self._cancel_backups(one.incident)
+                return run
+        return None
+
+    def _run_for(self, incident: Incident, step: Step) -> dg.RunRequest | None:
+        """The run that takes this step; ``None`` while the runs before it say that it would only fail again."""
+        runs = _runs_of(self.context.instance, incident)
+        if len(runs) >= MOST_RUNS:
+            why = f"{len(runs)} runs have not ended it; see their logs"
+            settle(self.book, Standing(incident, Escalate(why, self._by_hand(incident))), self.now)
+            return None
+        if runs and runs[0].failed and self.now < runs[0].ended + timedelta(
+            seconds=_PAUSE_AFTER_FAILURE * 2.0 ** (len(runs) - 1)
+        ):  # fmt: skip
+            return None
+        job = _job_for(incident, step)
+        return dg.RunRequest(
+            run_key=f"{incident.id}/{len(runs) + 1}",
+            job_name=job.name,
+            run_config={"ops": {f"{job.name}_steps": {"config": {"incident": incident.id}}}},
+            tags={INCIDENT_TAG: incident.id},
+        )
+
+    def _by_hand(self, incident: Incident) -> tuple[str, ...]:
+        return tuple(self.policy.restart_command(name) for name in incident.roots)
+
+    def _cancel_backups(self, incident: Incident) -> None:
+        """A backup of a broken platform is worth nothing, and the recovery would wait for it. Never a restore."""
+        instance = self.context.instance
+        running = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]
+        for run in instance.get_runs(dg.RunsFilter(job_name="backup", statuses=running)):
+            self.context.log.warning(f"the backup run {run.run_id} is cancelled for incident {incident.id}")
+            instance.report_engine_event(f"cancelled: the recovery of incident {incident.id} goes first", run)
+            try:
+                instance.run_launcher.terminate(run.run_id)
+            except Exception as error:  # noqa: BLE001 - whatever a launcher raises: the recovery then waits for the lock
+                self.context.log.warning(f"it could not be cancelled: {error}")
+
+    def _tell(self, incidents: list[Incident]) -> None:
+        alerting = Alerting(self.settings, silent=lambda now: _silent(self.settings, now))
+        if not alerting.channels:
+            return
+        pause = automation.paused(self.settings.home, self.now)
+        events = news(incidents, self.now, _page(self.settings, self.context.instance, incidents))
+        events.append(Raised(pause_alert(pause, self.now)) if pause else Cleared(PAUSED, "it goes on"))
+        told = [notice for event in events for notice in alerting.tell(event)]
+        if told:
+            alerting.flush()
+
+
+class _Run(NamedTuple):
+    run_id: str
+    failed: bool
+    ended: datetime
+
+
+def _job_for(incident: Incident, step: Step) -> dg.JobDefinition:
+    """Which job takes this step."""
+    if incident.kind == "complete_failure":
+        return full_recovery
+    data = incident.kind in ("store_lost", "store_corrupt")
+    return recover_store if data or step.verb not in SERVICE_VERBS else restart_failed_services
+
+
+def _runs_of(instance: dg.DagsterInstance, incident: Incident) -> list[_Run]:
+    """The runs of an incident, newest first."""
+    records = instance.get_run_records(dg.RunsFilter(tags={INCIDENT_TAG: incident.id}), limit=MOST_RUNS + 1)
+    return [
+        _Run(
+            one.dagster_run.run_id,
+            one.dagster_run.status == dg.DagsterRunStatus.FAILURE,
+            datetime.fromtimestamp(one.end_time or one.create_timestamp.timestamp(), UTC),
+        )
+        for one in records
+    ]
+
+
+def _at_work(instance: dg.DagsterInstance, settings: Settings) -> str:
+    """A recovery run that is queued or running; one whose process is dead is ended here and now, not in a minute."""
+    for job in RECOVERIES:
+        for record in instance.get_run_records(dg.RunsFilter(job_name=job, statuses=BUSY)):
+            run = record.dagster_run
+            started = datetime.fromtimestamp(record.start_time, UTC) if record.start_time else None
+            if run.status == dg.DagsterRunStatus.STARTED and started and _is_dead(run.run_id, started, settings):
+                instance.report_run_failed(run, "its process is gone; the incident is taken up by another run")
+                continue
+            return run.run_id
+    return ""
+
+
+def _is_dead(run_id: str, started: datetime, settings: Settings) -> bool:
+    """Its process has signed and is gone; or nobody has the turn, and it has had the time to sign."""
+    worker = WorkerFile(settings.home).read()
+    if worker is not None and worker.run == run_id:
+        return not worker.lives and not Book(settings.home).at_work
+    return datetime.now(UTC) - started > GRACE and not Book(settings.home).at_work
+
+
+def _silent(settings: Settings, now: datetime) -> dict[str, str]:
+    pause = automation.paused(settings.home, now)
+    return silences(settings, now) | ({"*": str(pause)} if pause else {})
+
+
+def _page(settings: Settings, instance: dg.DagsterInstance, incidents: list[Incident]) -> str | None:
+    """The newest run of the newest open incident."""
+    for incident in incidents:
+        if incident.is_open and (runs := _runs_of(instance, incident)):
+            return run_page(settings, runs[0].run_id)
+    return None
+
+
+def _partitions(instance: dg.DagsterInstance, incidents: list[Incident]) -> list[dg.AddDynamicPartitionsRequest]:
+    names = [one.id for one in incidents]
+    return [dg.AddDynamicPartitionsRequest("incidents", names)] if names else []
+
+
+def _states(incidents: list[Incident]) -> dict[str, tuple[str, int]]:
+    return {one.id: _state(one) for one in incidents}
+
+
+def _state(incident: Incident) -> tuple[str, int]:
+    return incident.state, len(incident.events)
+
+
+def _said(standing: Sequence[Standing], incidents: list[Incident]) -> str:
+    waiting = [
+        f"{one.incident.title}: {one.decision.why}" for one in standing if isinstance(one.decision, Wait | Escalate)
+    ]
+    return "; ".join(waiting) or ("nothing is broken" if not any(one.is_open for one in incidents) else "not yet")

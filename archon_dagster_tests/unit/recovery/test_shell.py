@@ -1,0 +1,233 @@
+"""The Dagster objects around recovery: the sensor, the jobs and the incidents, on a real instance."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster import DagsterRunStatus
+
+from archon_dagster.context import OperationContext
+from archon_dagster.errors import RepositoryError
+from archon_dagster.health import state as states
+from archon_dagster.health.evaluation import ServiceState
+from archon_dagster.health.samples import Facet
+from archon_dagster.health.state import MonitorState
+from archon_dagster.platform.settings import Settings, load_settings
+from archon_dagster.recovery import automation
+from archon_dagster.recovery.book import Book, replace_file
+from archon_dagster.recovery.defs import defs
+from archon_dagster.recovery.jobs import JOBS
+from archon_dagster.recovery.sensors import MOST_RUNS, disaster_recovery
+from archon_dagster.recovery.tools import Worker, WorkerFile
+from archon_dagster.resources import Operations
+
+STORES = ("qdrant", "memgraph", "postgres", "archon-search", "ollama")
+
+
+class Shell:
+    """A home, an instance, and what the monitor is made to say."""
+
+    def __init__(self, home: Path, instance: dg.DagsterInstance):
+        self.instance, self.home = instance, home
+        self.values: dict[str, Any] = {"ARCHON_HOME": home, "ARCHON_RUNTIME": "processes"}
+        shell = self
+
+        class HomeOperations(Operations):
+            def settings(self) -> Settings:
+                return load_settings(**shell.values)
+
+            def open(self, cancel: threading.Event, report: Callable[[Any], None]) -> OperationContext:
+                raise RepositoryError("there is none")
+
+        self.operations = HomeOperations()
+        self.book = Book(home)
+
+    def confirmed(self, *names: str, age: float = 0.0, **causes: tuple[str, ...]) -> None:
+        """The monitor says that these are unhealthy."""
+        now = datetime.now(UTC).timestamp() - age
+        failed = (Facet("reachable", False, "connection refused", problem="unreachable"),)
+        services = {name: ServiceState("healthy", since=now) for name in STORES}
+        services |= {
+            name: ServiceState("unhealthy", now, now - 3, failed=failed, detail="connection refused", reached=False)
+            for name in names
+        }
+        why = {name.replace("_", "-"): value for name, value in causes.items()}
+        states.save(self.home, MonitorState(at=now, services=services, causes=why))
+
+    def tick(self) -> dg.SensorResult | dg.SkipReason:
+        context = dg.build_sensor_context(instance=self.instance, resources={"operations": self.operations})
+        result = disaster_recovery(context)
+        assert isinstance(result, dg.SensorResult | dg.SkipReason)
+        return result
+
+    def requests(self) -> list[dg.RunRequest]:
+        result = self.tick()
+        return list(result.run_requests or []) if isinstance(result, dg.SensorResult) else []
+
+    def skipped(self) -> str:
+        result = self.tick()
+        if isinstance(result, dg.SensorResult):
+            assert not result.run_requests, result.run_requests
+            return ""
+        return result.skip_message or ""
+
+    def run(self, job: str, status: DagsterRunStatus, **tags: str) -> dg.DagsterRun:
+        """A run of a job of that name, as the instance keeps it."""
+        return self.instance.create_run_for_job(_named(job), status=status, tags=tags)
+
+
+def _named(job: str) -> dg.JobDefinition:
+    @dg.job(name=job)
+    def nothing() -> None:
+        _pass()
+
+    return nothing
+
+
+@dg.op
+def _pass() -> None: ...
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    launcher = {"module": "archon_dagster_tests.unit.recovery.launcher", "class": "NotingLauncher"}
+    with dg.instance_for_test(overrides={"run_launcher": launcher}) as instance:
+        yield Shell(tmp_path / "home", instance)
+
+
+def test_a_confirmed_failure_becomes_an_incident_and_a_run(shell: Shell) -> None:
+    shell.confirmed("qdrant", "archon-search", archon_search=("qdrant",))
+    (request,) = shell.requests()
+    (incident,) = shell.book.open()
+    assert request.job_name == "restart_failed_services"
+    assert request.run_key == f"{incident.id}/1"
+    assert request.run_config["ops"]["restart_failed_services_steps"]["config"] == {"incident": incident.id}
+    assert (incident.roots, incident.services) == (("qdrant",), ("qdrant", "archon-search"))
+    assert incident.seconds_to_detect > 2.5
+
+
+def test_the_incident_is_a_partition_with_its_report(shell: Shell) -> None:
+    shell.confirmed("qdrant")
+    result = shell.tick()
+    assert isinstance(result, dg.SensorResult)
+    (incident,) = shell.book.open()
+    (event,) = result.asset_events
+    assert event.partition == incident.id and "report" in event.metadata
+    assert result.dynamic_partitions_requests
+
+
+def test_everything_down_is_a_full_recovery(shell: Shell) -> None:
+    shell.confirmed("qdrant", "memgraph", "postgres", "archon-search")
+    (request,) = shell.requests()
+    assert request.job_name == "full_recovery"
+
+
+def test_one_at_a_time(shell: Shell) -> None:
+    shell.confirmed("qdrant")
+    shell.run("restart_failed_services", DagsterRunStatus.NOT_STARTED)
+    assert "a recovery is at work" in shell.skipped()
+
+
+def test_an_external_service_starts_no_run_and_asks_a_person(shell: Shell) -> None:
+    shell.confirmed("ollama")
+    assert shell.requests() == []
+    (incident,) = shell.book.open()
+    assert (incident.kind, incident.state) == ("external", "escalated")
+
+
+def test_what_the_monitor_said_long_ago_is_not_acted_on(shell: Shell) -> None:
+    shell.confirmed("qdrant", age=3600)
+    assert "has not looked lately" in shell.skipped()
+    assert shell.book.all() == []
+
+
+def test_a_paused_automation_starts_no_run_but_keeps_the_book(shell: Shell) -> None:
+    automation.pause(shell.home, timedelta(hours=2), "disk is replaced", datetime.now(UTC), "ann")
+    shell.confirmed("qdrant")
+    assert shell.requests() == []
+    assert "disk is replaced" in shell.skipped()
+    assert shell.book.open()
+    automation.resume(shell.home, datetime.now(UTC))
+    assert shell.requests()
+
+
+def test_a_run_whose_process_is_gone_is_ended_and_its_incident_taken_up(shell: Shell) -> None:
+    shell.confirmed("qdrant")
+    (request,) = shell.requests()
+    run = shell.run("restart_failed_services", DagsterRunStatus.NOT_STARTED, **request.tags)
+    shell.instance.report_engine_event("started", run)
+    _start(shell.instance, run)
+    worker = Worker(run=run.run_id, pid=2**22 - 3, born="long ago")
+    replace_file(WorkerFile(shell.home).path, worker.model_dump_json().encode())
+    assert "gone" not in shell.skipped()  # a run that failed is followed by the next after a pause
+    ended = shell.instance.get_run_by_id(run.run_id)
+    assert ended is not None and ended.status == DagsterRunStatus.FAILURE
+
+
+def test_a_run_that_works_is_not_taken_for_dead(shell: Shell) -> None:
+    shell.confirmed("qdrant")
+    run = shell.run("restart_failed_services", DagsterRunStatus.NOT_STARTED)
+    _start(shell.instance, run)
+    WorkerFile(shell.home).sign(run.run_id)
+    assert "a recovery is at work" in shell.skipped()
+
+
+def test_runs_that_only_fail_are_not_started_for_ever(shell: Shell) -> None:
+    shell.confirmed("qdrant")
+    (request,) = shell.requests()
+    for _ in range(MOST_RUNS):
+        shell.run("restart_failed_services", DagsterRunStatus.CANCELED, **request.tags)
+    assert shell.requests() == []
+    (incident,) = shell.book.open()
+    assert incident.state == "escalated" and "runs have not ended it" in incident.events[-1].text
+
+
+def test_a_running_backup_is_cancelled_and_a_restore_is_not(shell: Shell) -> None:
+    from archon_dagster_tests.unit.recovery.launcher import TERMINATED
+
+    backup = shell.run("backup", DagsterRunStatus.NOT_STARTED)
+    other = shell.run("nothing", DagsterRunStatus.NOT_STARTED)
+    for run in (backup, other):
+        _start(shell.instance, run)
+    shell.confirmed("qdrant")
+    assert shell.requests()
+    assert backup.run_id in TERMINATED and other.run_id not in TERMINATED
+
+
+def test_it_is_over_when_the_monitor_says_so(shell: Shell) -> None:
+    shell.confirmed("qdrant")
+    shell.tick()
+    shell.confirmed()
+    result = shell.tick()
+    assert isinstance(result, dg.SensorResult) and not result.run_requests
+    assert shell.book.open() == [] and shell.book.all()[0].state == "recovered"
+
+
+def test_the_jobs_go_first_and_their_failures_are_told_with_the_incident(shell: Shell) -> None:
+    for name in ("restart_failed_services", "recover_store", "full_recovery"):
+        job = next(job for job in JOBS if job.name == name)
+        assert int(job.tags["dagster/priority"]) > 10 and job.tags["archon/alert"] == "none"
+
+
+@pytest.mark.parametrize("confirm", ["", "yes"])
+def test_a_disaster_recovery_wants_its_word(shell: Shell, confirm: str) -> None:
+    job = dg.Definitions(jobs=defs.jobs, resources={"operations": shell.operations}).resolve_job_def(
+        "disaster_recovery"
+    )
+    with pytest.raises(dg.DagsterInvalidConfigError):
+        job.execute_in_process(
+            instance=shell.instance, run_config={"ops": {"recover_a_site": {"config": {"confirm": confirm}}}}
+        )
+
+
+def _start(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    from dagster._core.events import DagsterEvent, DagsterEventType
+
+    for kind in (DagsterEventType.RUN_STARTING, DagsterEventType.RUN_START):
+        instance.report_dagster_event(DagsterEvent(kind.value, run.job_name), run.run_id)
