@@ -1,0 +1,151 @@
+"""Recovery on real servers: broken on purpose, detected by the monitor, mended without a hand, the data identical."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from archon_dagster.backup.backup import BackupRequest, take_backup
+from archon_dagster.context import OperationContext, open_context
+from archon_dagster.health import monitor
+from archon_dagster.platform.settings import Settings, load_settings
+from archon_dagster.recovery import looking
+from archon_dagster.recovery.incident import Incident, Step
+from archon_dagster.recovery.noting import note
+from archon_dagster.recovery.recover import respond
+from archon_dagster.recovery.tools import recovery_of
+from archon_dagster.sandbox import lifecycle
+from archon_dagster.sandbox.lifecycle import Sandbox
+from archon_dagster.sandbox.seed.seeding import seed
+from archon_dagster.stores.base import StoreName
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
+
+STORES: tuple[StoreName, ...] = ("vectors", "graph", "relational")
+
+
+class Drill:
+    """A sandbox with data and a backup of them."""
+
+    def __init__(self, sandbox: Sandbox):
+        self.home, self.runtime = sandbox.home, sandbox.runtime
+        self.settings: Settings = load_settings(
+            **{
+                **sandbox.environment,
+                "ARCHON_HOME": sandbox.home,
+                "ARCHON_RECOVERY": "restore",
+                "ARCHON_QDRANT_STORAGE": self.storage,
+                "ARCHON_MEMGRAPH_DATA": sandbox.home / "data" / "graph",
+                "ARCHON_HEALTH_COUNTS": "1",
+            }
+        )
+        seed(self.settings, self.runtime, limit=40, max_points=200)
+        take_backup(self.context(), BackupRequest(quiesce=False))
+        self.before = self.fingerprints()
+        self.look()
+
+    @property
+    def storage(self) -> Path:
+        return self.home / "data" / "qdrant" / "embedded" / "storage"
+
+    def context(self) -> OperationContext:
+        return open_context(self.settings)
+
+    def fingerprints(self) -> dict[StoreName, str]:
+        context, found = self.context(), dict[StoreName, str]()
+        for name in STORES:
+            with context.work() as work:
+                found[name] = context.stores[name].fingerprint(work).digest
+        return found
+
+    def look(self) -> None:
+        monitor.keep(self.settings, monitor.tick(self.settings, self.runtime))
+
+    def recovers(self, break_it: Callable[[], object], within: float = 60.0) -> list[Incident]:
+        """Break something, wait until the monitor says so, respond; the incidents as they ended."""
+        break_it()
+        recovery = recovery_of(self.settings, self.runtime, threading.Event())
+        end = time.monotonic() + within
+        while time.monotonic() < end:
+            self.look()
+            findings = looking.confirmed(self.settings, self.runtime)
+            assert findings is not None
+            standing = note(recovery.book, findings, recovery.policy(), recovery.clock(), 0.0)
+            due = [one for one in standing if isinstance(one.decision, Step)]
+            if due:
+                return [outcome.incident for outcome in respond(recovery, due[0].incident.id)]
+        raise AssertionError(f"not detected within {within:g} s")
+
+
+@pytest.fixture(scope="module")
+def sandbox_with_data(sandbox: Sandbox) -> Drill:
+    return Drill(sandbox)
+
+
+@pytest.fixture
+def drill(sandbox_with_data: Drill) -> Drill:
+    sandbox_with_data.look()
+    return sandbox_with_data
+
+
+def verbs(incident: Incident) -> list[str]:
+    return [event.step.verb for event in incident.events if event.kind == "started" and event.step]
+
+
+def recovered(drill: Drill, incident: Incident, kind: str) -> None:
+    assert (incident.state, incident.kind) == ("recovered", kind), incident.events
+    assert incident.within_objective
+    assert drill.fingerprints() == drill.before
+    assert list((drill.home / "incidents" / incident.id / "evidence").rglob("*.log"))
+
+
+@pytest.mark.parametrize("service", ["qdrant", "memgraph", "postgres", "archon-bridge"])
+def test_a_killed_service_is_restarted(drill: Drill, service: str) -> None:
+    incidents = drill.recovers(lambda: lifecycle.kill(drill.home, service))
+    incident = next(one for one in incidents if service in one.roots)
+    recovered(drill, incident, "single_service")
+    assert verbs(incident) == ["evidence", "restart"]
+
+
+def test_a_frozen_service_is_restarted(drill: Drill) -> None:
+    (incident, *_) = drill.recovers(lambda: drill.runtime.kill("archon-search", signal.SIGSTOP))
+    recovered(drill, incident, "single_service")
+
+
+def test_a_collection_that_kills_its_server_is_set_aside_and_restored(drill: Drill) -> None:
+    def damage() -> None:
+        drill.runtime.stop("qdrant")
+        (drill.storage / "collections" / "quality_vectors" / "config.json").write_text("{damaged")
+
+    (incident, *_) = drill.recovers(damage)
+    recovered(drill, incident, "store_corrupt")
+    assert verbs(incident) == ["evidence", "restart", "set_aside", "restart", "restore"]
+    (kept,) = (drill.storage / "set-aside" / incident.id).glob("quality_vectors/config.json")
+    assert kept.read_text() == "{damaged"
+
+
+def test_wiped_vectors_come_back(drill: Drill) -> None:
+    (incident, *_) = drill.recovers(lambda: lifecycle.wipe(drill.home, "vectors"))
+    recovered(drill, incident, "store_lost")
+
+
+def test_a_graph_that_came_up_empty_is_copied_aside_and_not_restarted(drill: Drill) -> None:
+    (incident, *_) = drill.recovers(lambda: lifecycle.wipe(drill.home, "graph"))
+    recovered(drill, incident, "store_lost")
+    assert verbs(incident) == ["evidence", "copy_aside", "restore"]
+    assert (drill.home / "aside" / f"{incident.id}-memgraph").is_dir()
+
+
+def test_everything_killed_at_once_is_started_in_order(drill: Drill) -> None:
+    def kill() -> None:
+        for service in drill.runtime.services():
+            drill.runtime.kill(service)
+
+    (incident, *_) = drill.recovers(kill)
+    recovered(drill, incident, "complete_failure")
+    assert verbs(incident) == ["evidence", "start_all"]

@@ -1,0 +1,52 @@
+"""What is told of an incident: once, with what was tried and what to type."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from archon_dagster.alerts.book import Cleared, Policy, Raised, decide
+from archon_dagster.recovery.alerting import alert_of, news, pause_alert
+from archon_dagster.recovery.automation import Pause
+from archon_dagster.recovery.incident import Event, Incident, Step, open_incident
+from archon_dagster_tests.unit.recovery.picture import at
+
+
+def incident() -> Incident:
+    step = Step(verb="restart", services=("qdrant",))
+    made = open_incident("single_service", ("qdrant",), ("qdrant",), at(0), at(-3), "qdrant: no answer")
+    made = made.with_event(Event(at=at(1), kind="started", step=step))
+    return made.with_event(Event(at=at(3), kind="finished", step=step, ok=False, seconds=2.0))
+
+
+def test_an_open_incident_is_a_warning_that_says_what_was_tried() -> None:
+    alert = alert_of(incident(), "http://ui/runs/1")
+    assert (alert.severity, alert.since, alert.services) == ("warning", at(-3), ("qdrant",))
+    assert alert.tried == ("restart qdrant (failed in 2.00 s)",) and alert.link == "http://ui/runs/1"
+
+
+def test_one_that_needs_a_person_is_critical_and_has_the_command_first() -> None:
+    handed = incident().model_copy(update={"commands": ("archon restore x",)}).note(at(9), "escalated", "nothing helps")
+    alert = alert_of(handed)
+    assert alert.severity == "critical" and alert.todo[0] == "archon restore x" and "nothing helps" in alert.what
+
+
+def test_it_is_told_once_and_its_end_once() -> None:
+    one, book, told = incident(), {}, []  # type: ignore[var-annotated]
+    over = one.note(at(20), "recovered", "well")
+    for state, seconds in ((one, 5), (one, 10), (over, 21), (over, 30)):
+        for event in news([state], at(seconds), None):
+            book, notices = decide(book, event, at(seconds), Policy())  # type: ignore[assignment]
+            told += [notice.kind for notice in notices]
+    assert told == ["opened", "resolved"]
+
+
+def test_an_end_of_long_ago_is_no_news() -> None:
+    over = incident().note(at(20), "recovered", "well")
+    assert [type(event) for event in news([over], at(60), None)] == [Cleared]
+    assert news([over], at(20) + timedelta(hours=2), None) == []
+
+
+def test_a_pause_is_told_even_though_everything_else_is_silent() -> None:
+    pause = Pause(since=at(0), until=at(7200), why="disk", who="ann")
+    _, notices = decide({}, Raised(pause_alert(pause, at(1))), at(1), Policy(silent={"*": "paused"}))
+    assert len(notices) == 1 and "disk" in notices[0].alert.what
