@@ -14,7 +14,9 @@ from archon_dagster.startup import defs as startup
 from archon_dagster.stores import defs as stores
 
 # Dagster binds the resources to a sensor's jobs by copying the sensor, and warns of a parameter of its own doing so
-warnings.filterwarnings("ignore", message="Parameter `owners` of initializer `SensorDefinition", category=dg.BetaWarning)
+warnings.filterwarnings(
+    "ignore", message="Parameter `owners` of initializer `SensorDefinition", category=dg.BetaWarning
+)
 
 defs = dg.Definitions.merge(
     stores.defs,

@@ -52,7 +52,7 @@ def sender_of(settings: Settings) -> Sender:
 class Alerting:
     """Alerts as the settings want them.
 
-    :param silent: of whom nothing may be told at a moment, see :class:`Policy`; by default those in maintenance.
+    :param silent: of whom nothing may be told at a moment, see :class:`Policy`; by default as :mod:`.silence` says.
     :param clock: the time now, with a zone.
     """
 

@@ -6,8 +6,6 @@ file is replaced as a whole; no address of a channel is in it, only names.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from archon_dagster.alerts.book import Entry
 from archon_dagster.alerts.outbox import Delivery, Undelivered
 from archon_dagster.errors import ArchonError
+from archon_dagster.platform import whole_files
 
 T = TypeVar("T")
 
@@ -108,13 +107,4 @@ class RecordFile:
             return Record(damaged=str(aside))
 
     def _write(self, record: Record) -> None:
-        descriptor, fresh = tempfile.mkstemp(prefix=".alerts.", dir=self.path.parent)  # for its owner only
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(_FORMAT.dump_json(record))
-                file.flush()
-                os.fsync(file.fileno())
-            Path(fresh).replace(self.path)
-        except BaseException:
-            Path(fresh).unlink(missing_ok=True)
-            raise
+        whole_files.replace(self.path, _FORMAT.dump_json(record))

@@ -12,8 +12,8 @@ from archon_dagster.backup.summary import duration_text
 from archon_dagster.cli.backups import Json
 from archon_dagster.cli.listing import day_text
 from archon_dagster.cli.output import console, hanging, one_line, plain, print_json, table
+from archon_dagster.platform import automation
 from archon_dagster.platform.settings import load_settings
-from archon_dagster.recovery import automation
 from archon_dagster.recovery.book import Book
 from archon_dagster.recovery.incident import Event, Incident
 from archon_dagster.recovery.report import evidence_of, numbers

@@ -9,8 +9,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from archon_dagster.health.evaluation import ServiceState
-from archon_dagster.health.files import read, write
 from archon_dagster.health.knowledge import Knowledge
+from archon_dagster.platform.whole_files import read, write
 
 
 @dataclass(frozen=True, slots=True)

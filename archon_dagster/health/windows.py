@@ -16,10 +16,10 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from archon_dagster.errors import ConfigurationError
-from archon_dagster.health.files import read, write
 from archon_dagster.platform import cron
 from archon_dagster.platform.health_settings import Window
 from archon_dagster.platform.settings import Settings
+from archon_dagster.platform.whole_files import read, write
 
 LONGEST = 7 * 24 * 3600.0  # seconds; who needs longer should not watch the service at all
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from archon_dagster.alerts.alert import Alert, Severity
 from archon_dagster.alerts.book import Cleared, Event, Raised
 from archon_dagster.backup.summary import duration_text
-from archon_dagster.recovery.automation import Pause
+from archon_dagster.platform.automation import Pause
 from archon_dagster.recovery.incident import Incident, Kind
 
 LATELY = timedelta(hours=1)  # so long after its end is told that an incident is over

@@ -14,10 +14,8 @@ A file that cannot be understood is set aside with a name that says so, and the 
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +26,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from archon_dagster.errors import ConfigurationError, ServiceError
+from archon_dagster.platform import whole_files
 from archon_dagster.recovery.incident import ACTIONS, Incident
 
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
@@ -116,7 +115,7 @@ class Book:
     def write_text(self, incident_id: str, name: str, text: str) -> Path:
         """Put a text file beside an incident, in one step."""
         path = self.directory / incident_id / name
-        replace_file(path, text.encode())
+        whole_files.replace(path, text.encode())
         return path
 
     def prune(self, now: datetime, kept: int, days: float) -> list[str]:
@@ -176,7 +175,7 @@ class Book:
         return incident
 
     def _write(self, incident: Incident) -> None:
-        replace_file(self.directory / incident.id / _FILE, incident.model_dump_json(indent=1).encode())
+        whole_files.replace(self.directory / incident.id / _FILE, incident.model_dump_json(indent=1).encode())
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -187,19 +186,3 @@ class Book:
 
 def _covers(incident: Incident, service: str) -> bool:
     return service in (incident.services if incident.kind == "complete_failure" else incident.roots)
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole, or as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)  # of a full disk
-        raise

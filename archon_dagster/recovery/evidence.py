@@ -18,11 +18,11 @@ from typing import Any
 import psutil
 
 from archon_dagster.asking import ask_all
+from archon_dagster.platform import whole_files
 from archon_dagster.platform.probes import probe
 from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.platform.services import BY_NAME, Service
 from archon_dagster.platform.settings import Settings
-from archon_dagster.recovery.book import replace_file
 from archon_dagster.recovery.findings import Findings
 from archon_dagster.recovery.masking import Mask
 
@@ -77,10 +77,10 @@ def capture(
             missing[name] = mask(f"{type(answer).__name__}: {answer}".splitlines()[0])
             continue
         text = answer if isinstance(answer, str) else json.dumps(answer, indent=1, default=str)
-        replace_file(directory / name, mask(_end_of(text)).encode(errors="replace")[-LARGEST:])
+        whole_files.replace(directory / name, mask(_end_of(text)).encode(errors="replace")[-LARGEST:])
         files.append(name)
     if missing:
-        replace_file(directory / "missing.json", json.dumps(missing, indent=1).encode())
+        whole_files.replace(directory / "missing.json", json.dumps(missing, indent=1).encode())
     return Captured(tuple(files), missing)
 
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from archon_dagster.platform import whole_files
 from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.platform.services import BY_NAME
 from archon_dagster.platform.settings import Settings
-from archon_dagster.recovery.book import replace_file
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def isolated(settings: Settings, runtime: Runtime, say: Callable[[str], None]) -
     if not names:
         yield ()
         return
-    replace_file(_note(settings.home), json.dumps(names).encode())
+    whole_files.replace(_note(settings.home), json.dumps(names).encode())
     say(f"stopping {', '.join(names)} to make room")
     try:
         runtime.stop(*names)

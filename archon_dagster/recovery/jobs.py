@@ -11,7 +11,6 @@ from pydantic import Field
 from archon_dagster.alerts.alerting import Alerting
 from archon_dagster.alerts.book import Cleared, Raised
 from archon_dagster.alerts.failures import SEVERITY_TAG, run_page
-from archon_dagster.alerts.silence import silences
 from archon_dagster.cancelling import run_cancellable
 from archon_dagster.context import open_context
 from archon_dagster.errors import ArchonError
@@ -197,7 +196,7 @@ def _conclude(context: dg.OpExecutionContext, settings: Settings, outcomes: list
 
 
 def _notify(settings: Settings, incident: Incident, said: str, link: str | None) -> str:
-    alerting = Alerting(settings, silent=lambda now: silences(settings, now))
+    alerting = Alerting(settings)
     if not alerting.channels:
         return "nobody was told: no channel is configured (ARCHON_ALERT_URLS)"
     alerting.tell(Raised(replace(alert_of(incident, link), severity="critical", always=True)))

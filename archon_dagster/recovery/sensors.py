@@ -14,12 +14,11 @@ import dagster as dg
 from archon_dagster.alerts.alerting import Alerting
 from archon_dagster.alerts.book import Cleared, Raised
 from archon_dagster.alerts.failures import run_page
-from archon_dagster.alerts.silence import silences
 from archon_dagster.backup.schedules import BUSY
 from archon_dagster.errors import ConfigurationError
+from archon_dagster.platform import automation
 from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.settings import Settings
-from archon_dagster.recovery import automation
 from archon_dagster.recovery.alerting import PAUSED, news, pause_alert
 from archon_dagster.recovery.assets import materialization
 from archon_dagster.recovery.book import Book
@@ -125,7 +124,7 @@ class _Tick:
                 self.context.log.warning(f"it could not be cancelled: {error}")
 
     def _tell(self, incidents: list[Incident]) -> None:
-        alerting = Alerting(self.settings, silent=lambda now: _silent(self.settings, now))
+        alerting = Alerting(self.settings)
         if not alerting.channels:
             return
         pause = automation.paused(self.settings.home, self.now)
@@ -182,11 +181,6 @@ def _is_dead(run_id: str, started: datetime, settings: Settings) -> bool:
     if worker is not None and worker.run == run_id:
         return not worker.lives and not Book(settings.home).at_work
     return datetime.now(UTC) - started > GRACE and not Book(settings.home).at_work
-
-
-def _silent(settings: Settings, now: datetime) -> dict[str, str]:
-    pause = automation.paused(settings.home, now)
-    return silences(settings, now) | ({"*": str(pause)} if pause else {})
 
 
 def _page(settings: Settings, instance: dg.DagsterInstance, incidents: list[Incident]) -> str | None:

@@ -12,12 +12,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from archon_dagster.context import OperationContext
+from archon_dagster.platform import automation, whole_files
 from archon_dagster.platform.runtime.identity import birth, lives
 from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.platform.settings import Settings
-from archon_dagster.recovery import automation
 from archon_dagster.recovery.actions import Hands
-from archon_dagster.recovery.book import Book, replace_file
+from archon_dagster.recovery.book import Book
 from archon_dagster.recovery.incident import Incident, Step
 from archon_dagster.recovery.looking import fresh
 from archon_dagster.recovery.noting import note
@@ -92,7 +92,7 @@ class WorkerFile:
     def sign(self, run: str) -> None:
         """This process works for that run."""
         worker = Worker(run=run, pid=os.getpid(), born=birth(os.getpid()) or "")
-        replace_file(self.path, worker.model_dump_json().encode())
+        whole_files.replace(self.path, worker.model_dump_json().encode())
 
     def read(self) -> Worker | None:
         """Who it was; ``None`` where nobody was, or nobody can tell."""

@@ -22,6 +22,7 @@ from archon_dagster.alerts.outbox import Pace
 from archon_dagster.alerts.record import RecordFile
 from archon_dagster.cli.main import app
 from archon_dagster.health import windows
+from archon_dagster.platform import automation
 from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster_tests.alert_receivers import Mail, Post, serving
 from archon_dagster_tests.eventually import eventually
@@ -172,6 +173,18 @@ def test_a_maintenance_window_silences_those_it_names_until_it_is_closed(
     told.tell(Tick())
     told.flush()
     assert sorted(title.split()[1] for title in post.titles()[1:]) == ["CRITICAL:", "RESOLVED"]
+
+
+def test_a_paused_automation_silences_everything_until_it_is_resumed(
+    alerting: Callable[..., Alerting], post: Post, clock: Clock
+) -> None:
+    told, home = alerting(post_url(post.port)), load_settings().home
+    automation.pause(home, timedelta(hours=2), "a new disk", clock.now)
+    told.tell(Raised(down("a", services=("qdrant",))))
+    assert told.flush().sent == 0
+    automation.resume(home, clock.now)
+    told.tell(Tick())
+    assert told.flush().sent == 1
 
 
 @pytest.fixture

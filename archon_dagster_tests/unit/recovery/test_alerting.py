@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from archon_dagster.alerts.book import Cleared, Policy, Raised, decide
+from archon_dagster.platform.automation import Pause
 from archon_dagster.recovery.alerting import alert_of, news, pause_alert
-from archon_dagster.recovery.automation import Pause
 from archon_dagster.recovery.incident import Event, Incident, Step, open_incident
 from archon_dagster_tests.unit.recovery.picture import at
 

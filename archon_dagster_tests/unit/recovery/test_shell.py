@@ -18,9 +18,9 @@ from archon_dagster.health import state as states
 from archon_dagster.health.evaluation import ServiceState
 from archon_dagster.health.samples import Facet
 from archon_dagster.health.state import MonitorState
+from archon_dagster.platform import automation, whole_files
 from archon_dagster.platform.settings import Settings, load_settings
-from archon_dagster.recovery import automation
-from archon_dagster.recovery.book import Book, replace_file
+from archon_dagster.recovery.book import Book
 from archon_dagster.recovery.defs import defs
 from archon_dagster.recovery.jobs import JOBS
 from archon_dagster.recovery.sensors import MOST_RUNS, disaster_recovery
@@ -164,7 +164,7 @@ def test_a_run_whose_process_is_gone_is_ended_and_its_incident_taken_up(shell: S
     shell.instance.report_engine_event("started", run)
     _start(shell.instance, run)
     worker = Worker(run=run.run_id, pid=2**22 - 3, born="long ago")
-    replace_file(WorkerFile(shell.home).path, worker.model_dump_json().encode())
+    whole_files.replace(WorkerFile(shell.home).path, worker.model_dump_json().encode())
     assert "gone" not in shell.skipped()  # a run that failed is followed by the next after a pause
     ended = shell.instance.get_run_by_id(run.run_id)
     assert ended is not None and ended.status == DagsterRunStatus.FAILURE

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from archon_dagster.errors import ConfigurationError
-from archon_dagster.recovery.automation import duration, path, pause, paused, resume
+from archon_dagster.platform.automation import duration, path, pause, paused, resume
 from archon_dagster_tests.unit.recovery.picture import at
 
 TWO_HOURS = timedelta(hours=2)

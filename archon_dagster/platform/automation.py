@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from archon_dagster.errors import ConfigurationError
-from archon_dagster.recovery.book import replace_file
+from archon_dagster.platform import whole_files
 
 LONGEST = timedelta(days=7)
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
@@ -64,7 +64,7 @@ def pause(home: Path, lasts: timedelta, why: str, now: datetime, who: str | None
     if not why.strip():
         raise ConfigurationError("a pause needs a reason", todo='say why, e.g. --why "disk is replaced"')
     made = Pause(since=now, until=now + lasts, why=" ".join(why.split()), who=who or _user())
-    replace_file(path(home), made.model_dump_json(indent=1).encode())
+    whole_files.replace(path(home), made.model_dump_json(indent=1).encode())
     return made
 
 

@@ -1,4 +1,4 @@
-"""Small JSON files that survive a crash: written whole or not at all; a damaged one is set aside and begun anew."""
+"""Small files that survive a crash: written whole or not at all; a damaged one is set aside and begun anew."""
 
 from __future__ import annotations
 
@@ -29,12 +29,17 @@ def read(path: Path, kind: TypeAdapter[T]) -> T | None:
 
 def write(path: Path, kind: TypeAdapter[T], value: T) -> None:
     """Replace the file in one step."""
+    replace(path, kind.dump_json(value))
+
+
+def replace(path: Path, data: bytes) -> None:
+    """The same for any content; the file is for its owner only."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(kind.dump_json(value))
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
