@@ -15,7 +15,7 @@ from archon_dagster.cli.output import console, plain, print_json, problems, tabl
 from archon_dagster.cli.planned import show_plan
 from archon_dagster.cli.progress import RunLines
 from archon_dagster.cli.submit import Outcome, run_job
-from archon_dagster.errors import ConfirmationMissing, RestoreFailed
+from archon_dagster.errors import ConfigurationError, ConfirmationMissing, RestoreFailed
 from archon_dagster.platform.objectives import restore_objective
 from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.repository.repository import Repository
@@ -35,13 +35,14 @@ Target = Annotated[
         metavar="HOME_OR_ENV_FILE",
     ),
 ]
-Collection = Annotated[str, typer.Option("--collection", help="Just this collection.", metavar="NAME")]
+Collection = Annotated[str | None, typer.Option("--collection", help="Just this collection.", metavar="NAME")]
 Label = Annotated[
-    str, typer.Option("--label", help="Just the nodes with this label and what is between them.", metavar="NAME")
+    str | None, typer.Option("--label", help="Just the nodes with this label and what is between them.", metavar="NAME")
 ]
-TableName = Annotated[str, typer.Option("--table", help="Just this table: schema.table.", metavar="NAME")]
+TableName = Annotated[str | None, typer.Option("--table", help="Just this table: schema.table.", metavar="NAME")]
 NewName = Annotated[
-    str, typer.Option("--as", help="Under this new name, beside what is there; nothing is replaced.", metavar="NAME")
+    str | None,
+    typer.Option("--as", help="Under this new name, beside what is there; nothing is replaced.", metavar="NAME"),
 ]
 
 
@@ -62,10 +63,10 @@ def restore(
         typer.Option("--portable", help="Restore the vectors point by point even where their snapshots would do."),
     ] = False,
     target: Target = None,
-    collection: Collection = "",
-    label: Label = "",
-    table_: TableName = "",
-    as_: NewName = "",
+    collection: Collection = None,
+    label: Label = None,
+    table_: TableName = None,
+    as_: NewName = None,
     from_dump: FromDump = None,
     skip: Skip = False,
     direct: Direct = False,
@@ -74,7 +75,8 @@ def restore(
     """Put a backup back; on failure everything is put back as it was."""
     settings = load_settings()
     stores = stores_named(only)
-    selection, place = selection_of(collection, label, table_, as_), place_named(target)
+    named = {"collection": collection, "label": label, "table": table_, "as": as_}
+    selection, place = selection_of(*_given(named)), place_named(target)
     options = options_of(place, selection)
     go_on = plan or confirm == CONFIRMATION
     first = import_first(settings, selector, from_dump, skip=skip, go_on=go_on, quiet=as_json)
@@ -110,10 +112,10 @@ def restore(
         "without_safety_copy": without_safety_copy,
         "portable": portable,
         "target": place,
-        "collection": collection,
-        "label": label,
-        "table": table_,
-        "new_name": as_,
+        "collection": collection or "",
+        "label": label or "",
+        "table": table_ or "",
+        "new_name": as_ or "",
     }
     with RunLines(problems, quiet=as_json) as lines:
         outcome = run_job(settings, "restore", {"ops": {"put_back": {"config": config}}}, lines)
@@ -121,6 +123,15 @@ def restore(
         print_json(outcome)
     else:
         _show_outcome(settings, outcome, request, len(stores) or len(STORES))
+
+
+def _given(named: dict[str, str | None]) -> list[str]:
+    """The names, empty where none was given; one that is given and empty (a script's unset variable) is refused."""
+    if empty := [f"--{option}" for option, name in named.items() if name is not None and not name.strip()]:
+        raise ConfigurationError(
+            f"no name after {', '.join(empty)}; nothing was touched", todo="name it, or leave it out"
+        )
+    return [name or "" for name in named.values()]
 
 
 def place_named(target: Path | None) -> str:

@@ -145,16 +145,27 @@ def settings_of(home: Path, *files: Path, **overrides: Any) -> Settings:
 
     :param files: read instead of the ``.env`` files of ``home`` and its project directory; the first one wins.
     """
-    own = [home / ".env", _project_of(home, DotEnvSettingsSource(Settings, env_file=home / ".env")) / ".env"]
 
     class FromFiles(Settings):
         @classmethod
         def settings_customise_sources(
             cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, *(DotEnvSettingsSource(settings_cls, env_file=file) for file in files or own)
+            return init_settings, *(DotEnvSettingsSource(settings_cls, env_file=file) for file in read)
 
-    return _checked(FromFiles, {"ARCHON_HOME": home, **overrides})
+    try:
+        read = files or _own_files(home)
+        return _checked(FromFiles, {"ARCHON_HOME": home, **overrides})
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"the settings are not UTF-8 text: {error.reason} at byte {error.start}",
+            where=", ".join(map(str, files)) or str(home),
+            todo="write the file as text",
+        ) from error
+
+
+def _own_files(home: Path) -> tuple[Path, ...]:
+    return home / ".env", _project_of(home, DotEnvSettingsSource(Settings, env_file=home / ".env")) / ".env"
 
 
 def _project_of(home: Path, own: PydanticBaseSettingsSource, named: str | None = None) -> Path:

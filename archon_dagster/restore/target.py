@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from archon_dagster.context import OperationContext
 from archon_dagster.errors import ConfigurationError
@@ -21,9 +20,9 @@ from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.settings import Settings, settings_of
 from archon_dagster.repository.lock import Lease
 from archon_dagster.repository.repository import Repository
+from archon_dagster.restore.endpoints import endpoint
 from archon_dagster.stores.base import STORES, StoreName
 from archon_dagster.stores.open import open_stores
-from archon_dagster.stores.relational.dsn import environment_of
 
 _SERVERS: tuple[StoreName, ...] = ("vectors", "graph", "relational")
 _NAMED_BY: dict[StoreName, tuple[str, str]] = {
@@ -33,8 +32,6 @@ _NAMED_BY: dict[StoreName, tuple[str, str]] = {
 }
 """The setting without which an address is only a default, and might be anybody's; and what it is called in a file."""
 _HOW = "name the ARCHON_HOME of a platform, or a file with addresses (QDRANT_URL, MEMGRAPH_URI, POSTGRES_DSN)"
-_LOCAL = {"localhost", "::1", "0.0.0.0"}
-_PORTS = {"http": 80, "https": 443, "bolt": 7687, "bolt+s": 7687, "neo4j": 7687}
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ def open_place(context: OperationContext, target: str) -> Place:
         return _itself(context, f"{path} is this platform itself")
     settings = _of_home(path) if path.is_dir() else _of_file(path, context.settings.home)
     stores = _named(settings)
-    shared = [name for name in stores if _address(settings, name) == _address(context.settings, name)]
+    shared = [name for name in stores if endpoint(settings, name).is_same(endpoint(context.settings, name))]
     if stores and len(shared) == len(stores):
         return Place(
             context, context.settings, notes=(f"{path} names this platform's own servers: this is an ordinary restore",)
@@ -89,7 +86,7 @@ def open_place(context: OperationContext, target: str) -> Place:
         raise ConfigurationError(
             f"the target has the {' and the '.join(shared)} of this very platform; nothing was touched",
             where=str(path),
-            tried=", ".join(_address(settings, name) for name in shared),
+            tried=", ".join(str(endpoint(settings, name)) for name in shared),
             todo="correct its addresses; to restore into this platform, leave --target out",
         )
     return _place(context, path, settings, stores)
@@ -172,27 +169,6 @@ def _own_repository(context: OperationContext, settings: Settings) -> tuple[str,
         return "", ()
     if "://" in own:
         return "", (f"no backup or restore by {own} may run meanwhile: its lock cannot be held from here",)
+    if settings.repository_setting is not None and not (Path(own) / "config.json").is_file():
+        return "", (f"there is no repository at {own}, whose lock could be held: nobody else may work there meanwhile",)
     return own, ()
-
-
-def _address(settings: Settings, store: StoreName) -> str:
-    """Host, port and database, so that two ways to write the same address are the same."""
-    if store == "vectors":
-        return _host_and_port(settings.qdrant_url)
-    if store == "graph":
-        return f"{_host_and_port(settings.memgraph_uri)}/{settings.memgraph_database or ''}"
-    if settings.postgres_dsn is None:
-        return _postgres(settings.postgres_host, str(settings.postgres_port), settings.postgres_db)
-    found = environment_of(settings.postgres_dsn.get_secret_value())
-    user = found.get("PGUSER", settings.postgres_user)
-    return _postgres(found.get("PGHOST", "localhost"), found.get("PGPORT", "5432"), found.get("PGDATABASE", user))
-
-
-def _host_and_port(url: str) -> str:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    return f"{'127.0.0.1' if host in _LOCAL else host}:{parts.port or _PORTS.get(parts.scheme, 0)}"
-
-
-def _postgres(host: str, port: str, database: str) -> str:
-    return f"{'127.0.0.1' if host in _LOCAL else host}:{port}/{database}"

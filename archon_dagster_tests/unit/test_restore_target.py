@@ -67,6 +67,15 @@ def test_its_own_control_plane_is_kept_out(platform: Platform, home: Path) -> No
         pass
 
 
+def test_no_repository_is_made_where_the_target_says_there_is_one(platform: Platform, tmp_path: Path) -> None:
+    file = tmp_path / "there.env"
+    file.write_text(f"{THERE}ARCHON_REPOSITORY={tmp_path / 'unmounted' / 'repository'}\n")
+    place = open_place(platform.context, str(file))
+    with place.lock("restore of x"):
+        assert not (tmp_path / "unmounted").exists()
+    assert any("no repository at" in note for note in place.notes)
+
+
 def test_a_file_gives_what_it_names_and_nothing_by_default(platform: Platform, tmp_path: Path) -> None:
     file = tmp_path / "there.env"
     file.write_text(THERE)
@@ -86,7 +95,7 @@ def test_this_platform_is_recognised_by_its_home_and_by_its_servers(platform: Pl
     link = tmp_path / "link"
     link.symlink_to(platform.settings.home)
     file = tmp_path / "same.env"
-    file.write_text("QDRANT_URL=http://localhost:6333/\nMEMGRAPH_URI=bolt://localhost\n")
+    file.write_text("QDRANT_URL=http://localhost:6333/\nMEMGRAPH_URI=bolt://127.1\n")
     for target in (link, file):
         place = open_place(platform.context, str(target))
         assert (place.context, place.target) == (platform.context, "")
