@@ -92,13 +92,14 @@ def make_plan(
     changes = part_changes(scope, counts) if scope.part else whole_changes(manifest, names, counts)
     asked = ("--portable",) if portable else ()
     adds = scope.part is not None and all(change.effect.startswith(ADDED) for change in changes)
+    beside = scope.part is not None and scope.part.live != scope.part.kept
     estimate = measured.estimate(context.repository, scope, by_points=points)
     return RestorePlan(
         backup=manifest,
         stores=names,
         changes=changes,
         age=(datetime.now(UTC) - manifest.window.start).total_seconds(),
-        stops=() if adds else running_writers(there.runtime),
+        stops=() if adds and beside else running_writers(there.runtime),
         unreachable=unreachable,
         command=command(manifest.id, only, (*options_of(scope.place.target, selection), *asked)),
         estimate=estimate.seconds if estimate else None,

@@ -7,7 +7,8 @@ writers -> safety backup of what is there -> restore each store -> compare finge
 :func:`restore_backup`           this order, top to bottom
 :mod:`~.steps`                   the steps that the way forth and the way back share
 :mod:`~.scope`                   which backup, which of its stores or which part of one, and where to
-:mod:`~.adding`                  a part under a new name: nothing is stopped, nothing is replaced
+:mod:`~.adding`                  a part that is not there: nothing is replaced
+:mod:`~.writers`                 the services that write stand still meanwhile
 :mod:`~.way_back`                a failure up to and including the fingerprints returns to the safety backup
 :mod:`~.journal`                 what is going on, on disk: a restore that was killed is noticed
 ===============================  ==================================================================================
@@ -25,16 +26,18 @@ from archon_dagster.backup.checks import readable, verify_artifacts
 from archon_dagster.context import OperationContext, Step
 from archon_dagster.errors import ConfirmationMissing, DamagedBackup, RestoreFailed
 from archon_dagster.platform.absence import require_present
-from archon_dagster.platform.quiesce import running_writers, thaw_leftovers
+from archon_dagster.platform.quiesce import thaw_leftovers
 from archon_dagster.platform.readiness import wait_until_ready
 from archon_dagster.restore import measured
-from archon_dagster.restore.adding import add_part
+from archon_dagster.restore.adding import add_back, add_beside
 from archon_dagster.restore.journal import JournalFile
 from archon_dagster.restore.request import CONFIRMATION, RestoreRequest, RestoreResult
 from archon_dagster.restore.scope import scope_of
 from archon_dagster.restore.steps import Steps
 from archon_dagster.restore.way_back import put_back
+from archon_dagster.restore.writers import stop_writers
 from archon_dagster.stores.base import Progress
+from archon_dagster.stores.parts import PartStore
 
 __all__ = ["CONFIRMATION", "RestoreRequest", "RestoreResult", "restore_backup"]
 
@@ -73,8 +76,7 @@ def _run(steps: Steps, request: RestoreRequest) -> RestoreResult:
         with steps.step("start the stores"):
             steps.start_stores()  # it takes a running server to know whether anything is replaced
         if not steps.scope.part.replaces():
-            add_part(steps, steps.scope.part)
-            return _measured(steps, started)
+            return _add(steps, steps.scope.part, request, started)
     steps.begin(request.only)
     try:
         _change(steps, request)
@@ -84,6 +86,18 @@ def _run(steps: Steps, request: RestoreRequest) -> RestoreResult:
     steps.start_again()
     result = _measured(steps, started)
     steps.file.settle(steps.journal, steps.names)
+    return result
+
+
+def _add(steps: Steps, part: PartStore, request: RestoreRequest, started: float) -> RestoreResult:
+    """Nothing is lost by it, so there is no way back to prepare."""
+    if part.live == part.kept:
+        add_back(steps, part, request.only)
+    else:
+        add_beside(steps, part)
+    result = _measured(steps, started)
+    if part.live == part.kept:
+        steps.file.settle(steps.journal, steps.names)
     return result
 
 
@@ -103,7 +117,7 @@ def _change(steps: Steps, request: RestoreRequest) -> None:
     with steps.step("compare versions"):
         steps.preflight()
     with steps.step("stop the writers"):
-        _stop_writers(steps)
+        stop_writers(steps)
     with steps.step("safety backup"):
         _safety_backup(steps, request)
     for name in steps.names:
@@ -125,14 +139,6 @@ def _verify(steps: Steps) -> None:
             where=context.settings.repository,
             todo="restore another backup (archon backups)",
         )
-
-
-def _stop_writers(steps: Steps) -> None:
-    runtime = steps.context.runtime
-    stopped = tuple(dict.fromkeys((*steps.journal.stopped, *running_writers(runtime))))
-    steps.journal = steps.file.update(steps.journal, stopped=stopped)
-    if stopped:
-        runtime.stop(*stopped)
 
 
 def _safety_backup(steps: Steps, request: RestoreRequest) -> None:

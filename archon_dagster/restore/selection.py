@@ -17,6 +17,7 @@ from archon_dagster.errors import BackupNotFound, ConfigurationError
 from archon_dagster.repository.manifest import Fingerprint, Manifest
 from archon_dagster.stores.base import StoreName
 from archon_dagster.stores.parts import Divisible, PartStore
+from archon_dagster.stores.relational.table import Table
 
 PartKind = Literal["collection", "label", "table"]
 STORE_OF: dict[PartKind, StoreName] = {"collection": "vectors", "label": "graph", "table": "relational"}
@@ -111,7 +112,9 @@ def captured(manifest: Manifest, selection: Selection, part: PartStore) -> int:
 
 
 def _names(selection: Selection, counts: dict[str, int], promised: Fingerprint) -> list[str]:
-    if selection.kind != "label":
-        return sorted(counts.keys() - {"roles"})
+    if selection.kind == "table":
+        return sorted(Table.counted(name).typed for name in counts.keys() - {"roles"})
+    if selection.kind == "collection":
+        return sorted(counts)
     sets = [name.removeprefix("nodes/").split(":") for name in promised.parts if name.startswith("nodes/")]
     return sorted({label for labels in sets for label in labels if label})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from archon_dagster.stores.relational.content import Content
+from archon_dagster.stores.relational.sequences import State
+from archon_dagster.stores.relational.table import Table
 
 DUMP = r"""--
 -- PostgreSQL database dump
@@ -66,6 +68,15 @@ def read(dump: str, size: int = 1 << 20) -> Content:
 
 def test_rows_are_counted_by_table() -> None:
     assert read(DUMP).counts == {"public.Odd na.me": 1, "public.t": 3}
+
+
+def test_the_states_of_sequences_are_known_by_name() -> None:
+    odd = """SELECT pg_catalog.setval('public."Odd ""s''e.q"', -7, false);"""
+    found = read(DUMP.replace("BEGIN;", odd))
+    assert found.states == {
+        Table("public", "t_id_seq"): State(3, used=True),
+        Table("public", "Odd \"s'e.q"): State(-7, used=False),
+    }
 
 
 def test_the_size_of_the_pieces_does_not_matter() -> None:

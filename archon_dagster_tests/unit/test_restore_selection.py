@@ -191,6 +191,54 @@ def test_a_part_that_is_gone_is_added(case: Case) -> None:
     assert case.store.records()["1"] == b"as it was 1"
 
 
+def test_the_writers_stand_still_while_a_part_that_is_gone_comes_back(case: Case) -> None:
+    (case.store.folder / "1").unlink()
+    at_work: list[bool] = []
+    case.store.fault = lambda verb: at_work.append(("stop", ("archon-search",)) in case.platform.runtime.done)
+    case.restore("1")
+    assert at_work[0]
+    assert "archon-search" in case.platform.runtime.done[-1][1]
+    assert JournalFile(case.platform.settings).read() is None
+
+
+def test_what_does_not_come_back_is_taken_out_and_the_writers_start_again(case: Case) -> None:
+    (case.store.folder / "1").unlink()
+    case.store.fault = failing("restored")
+    with pytest.raises(RestoreFailed, match="what it had made was removed"):
+        case.restore("1")
+    assert "1" not in case.store.records()
+    assert case.platform.runtime.done[-1] == ("up", ("archon-search",))
+    assert JournalFile(case.platform.settings).read() is None
+
+
+def test_an_interrupted_restore_of_the_same_part_is_finished_by_adding_it(case: Case) -> None:
+    file, words = JournalFile(case.platform.settings), ("--collection", "1")
+    journal = file.begin(case.backup.id, "restore vectors", options=words)
+    file.update(journal, touched=("vectors",), stopped=("archon-search",))
+    (case.store.folder / "1").unlink()
+    case.store.fault = failing("restored")
+    with pytest.raises(RestoreFailed):
+        case.restore("1")
+    left = file.read()
+    assert left is not None
+    assert (left.touched, left.stopped) == (("vectors",), ("archon-search",))
+    case.store.fault = lambda verb: None
+    case.restore("1")
+    assert file.read() is None
+    assert "archon-search" in case.platform.runtime.done[-1][1]
+
+
+def test_an_interrupted_restore_of_another_part_comes_first(case: Case) -> None:
+    file = JournalFile(case.platform.settings)
+    journal = file.begin(case.backup.id, "restore vectors", options=("--collection", "0"))
+    file.update(journal, touched=("vectors",))
+    (case.store.folder / "1").unlink()
+    with pytest.raises(ConfigurationError, match="comes first"):
+        case.restore("1")
+    case.restore("1", "then")
+    assert file.read() is not None
+
+
 def test_a_part_the_backup_does_not_have_is_named_with_those_it_has(case: Case) -> None:
     with pytest.raises(BackupNotFound, match=r"has no collection nine[\s\S]*it has 0, 1, 2"):
         case.restore("nine")
@@ -335,5 +383,4 @@ def test_of_a_graph_the_nodes_of_a_label_and_what_is_between_them(tmp_path: Path
 def test_statements_reach_the_label_alone_whatever_it_is_called() -> None:
     dialect = kept_to(Dialect("1"), "odd `{label}`")
     assert dialect.NODES.startswith("MATCH (n:`odd ``{label}```) ")
-    query, _ = dialect.deletions()[1]
-    assert query.format(limit=5) == ("MATCH (n:`odd ``{label}```) WITH n LIMIT 5 DETACH DELETE n RETURN count(*)")
+    assert dialect.COUNT_RELATIONSHIPS == "MATCH (a:`odd ``{label}```)-[r]->(b:`odd ``{label}```) RETURN count(r)"

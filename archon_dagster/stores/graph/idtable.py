@@ -6,7 +6,7 @@ A dict of Python objects would cost over 200 bytes a node; here it is 8 for the 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 
@@ -42,6 +42,14 @@ class IdTable:
     def add(self, node: int, value: bytes) -> None:
         self._adding.append(node)
         self._bytes += value
+
+    def values(self, rows: int) -> Iterator[list[bytes]]:
+        """All values, in the order they were added, so many at a time."""
+        width = self._width
+        step = rows * width
+        for start in range(0, len(self._bytes), step):
+            piece = bytes(self._bytes[start : start + step])
+            yield [piece[i : i + width] for i in range(0, len(piece), width)]
 
     def freeze(self) -> None:
         """Sort what was added; raises :class:`DuplicateId`."""

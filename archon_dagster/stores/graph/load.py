@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from archon_dagster.errors import StoreError
+from archon_dagster.errors import StoreError, StoreUnavailable
 from archon_dagster.stores.base import Work
-from archon_dagster.stores.graph.connection import Bolt, QueryRefused
+from archon_dagster.stores.graph.connection import Bolt, QueryRefused, Row
 from archon_dagster.stores.graph.dialect import Dialect
 from archon_dagster.stores.graph.idtable import IdTable
+from archon_dagster.stores.graph.made import Made, number
 from archon_dagster.stores.graph.meter import Meter
 from archon_dagster.stores.graph.records import Node, Record, Relationship
 from archon_dagster.stores.graph.schema import SchemaObject
@@ -49,11 +50,15 @@ class Counted(Protocol):
 
 
 class Loader:
-    """One restore into one live graph."""
+    """One restore into one live graph.
+
+    :ivar made: the nodes it has created.
+    """
 
     def __init__(self, bolt: Bolt, dialect: Dialect, work: Work, rows: int = ROWS):
         self._bolt, self._dialect, self._work, self._rows = bolt, dialect, work, rows
         self.report = LoadReport()
+        self.made = Made()
 
     def run(self, survey: Survey, records: Iterable[Record]) -> None:
         """Replace what is there by ``records``, which ``survey`` has found to be whole."""
@@ -75,10 +80,6 @@ class Loader:
         self._enums(wanted.values(), there)
         self._data(counted, records)
         self._compare(counted)
-
-    def discard(self) -> None:
-        """Delete every node and relationship that the dialect's statements reach."""
-        self._empty()
 
     # what was there ------------------------------------------------------------------------------------------------
 
@@ -137,7 +138,7 @@ class Loader:
     # data ----------------------------------------------------------------------------------------------------------
 
     def _data(self, survey: Counted, records: Iterable[Record]) -> None:
-        ids = IdTable(8)
+        ids = self.made.ids
         nodes = Meter(self._work, "load nodes", survey.nodes, "nodes")
         relationships = Meter(self._work, "load relationships", survey.relationships, "relationships")
         self._bolt.done, frozen = nodes, False
@@ -162,12 +163,19 @@ class Loader:
             groups.setdefault((tuple(item.labels), self._texts(item)), []).append(row)
         statements = [(self._dialect.node_batch(*group), rows) for group, rows in groups.items()]
         created = 0
-        for answer in self._bolt.write("create nodes", statements):
+        for answer in self._sent(statements):
             created += len(answer)
             for position, new in answer:
                 ids.add(batch[position].id, new.to_bytes(8, "little", signed=True))
         if created != len(batch):
             raise self._error(f"{len(batch)} nodes were sent from node {batch[0].id} on, {created} were created")
+
+    def _sent(self, statements: list[tuple[str, list[dict[str, Any]]]]) -> list[list[Row]]:
+        try:
+            return self._bolt.write("create nodes", statements)
+        except StoreUnavailable:
+            self.made.unsure = True  # its answer may be all that was lost
+            raise
 
     def _relationships(self, batch: list[Relationship], ids: IdTable) -> None:
         starts, ends = ids.find([item.start for item in batch]), ids.find([item.end for item in batch])
@@ -175,7 +183,7 @@ class Loader:
         for item, start, end in zip(batch, starts, ends, strict=True):
             if start is None or end is None:
                 raise self._error(f"{item.type} from {item.start} to {item.end}: one of the two was never created")
-            row = {"a": _number(start), "b": _number(end), "p": self._properties(item)}
+            row = {"a": number(start), "b": number(end), "p": self._properties(item)}
             groups.setdefault((item.type, self._texts(item), not row["p"]), []).append(row)
         statements = [
             (self._dialect.relationship_batch(kind, texts, bare=bare), rows)
@@ -215,10 +223,6 @@ class Loader:
             tried=str(self._bolt.done),
             todo="stop whatever else writes to the graph and restore again",
         )
-
-
-def _number(packed: bytes) -> int:
-    return int.from_bytes(packed, "little", signed=True)
 
 
 def batches(records: Iterable[Record], rows: int) -> Iterator[list[Node] | list[Relationship]]:

@@ -16,6 +16,7 @@ from archon_dagster.stores.graph.connection import Bolt
 from archon_dagster.stores.graph.dialect import Dialect, quoted
 from archon_dagster.stores.graph.extract import Extract, without_schema
 from archon_dagster.stores.graph.load import Loader
+from archon_dagster.stores.graph.made import Made, delete_made
 from archon_dagster.stores.graph.records import BadRecord
 from archon_dagster.stores.graph.store import GraphStore, acceptable, export_of, idle_work
 
@@ -37,6 +38,7 @@ class LabelStore(GraphStore):
     def __init__(self, whole: GraphStore, label: str, new_name: str = ""):
         self.__dict__.update(vars(whole))  # the same server, reached in the same way
         self.kept, self.live = label, new_name or label
+        self._made = Made()
 
     def describe(self) -> Description:
         with self._connected(idle_work()) as (bolt, dialect):
@@ -85,6 +87,7 @@ class LabelStore(GraphStore):
         with self._connected(work) as (bolt, dialect):
             found = self._extracted(source, work, bolt, dialect)
             loader = Loader(bolt, dialect, work, self._batch_rows)
+            self._made = loader.made
             try:
                 with source.open(export_of(source)) as stream:
                     loader.add(found, found.records(stream), found.enums)
@@ -95,8 +98,19 @@ class LabelStore(GraphStore):
             work.warn(f"graph: {warning}")
 
     def discard(self, work: Work) -> None:
+        """Delete the nodes that were created here, and no other that has the label.
+
+        :raises StoreError: there are others, and it is not known of whom.
+        """
         with self._connected(work) as (bolt, dialect):
-            Loader(bolt, dialect, work, self._batch_rows).discard()
+            delete_made(bolt, self.live, self._made, work)
+            left = bolt.rows(dialect.COUNT_NODES, "count the nodes")[0][0] if self._made.unsure else 0
+        if left:
+            raise StoreError(
+                f"{left} nodes with the label {self.live} were left as they are: the connection broke while nodes were "
+                "created, so these may be the restore's or somebody else's",
+                where=self._endpoint.address,
+            )
 
     def _require_room(self, bolt: Bolt, dialect: Dialect) -> None:
         there = bolt.rows(dialect.COUNT_NODES, "count the nodes")[0][0]
@@ -142,9 +156,6 @@ def kept_to(dialect: Dialect, label: str) -> Dialect:
     dialect.RELATIONSHIPS = f"MATCH {edge} RETURN type(r), id(a), id(b), properties(r)"
     dialect.COUNT_NODES = f"MATCH {node} RETURN count(n)"
     dialect.COUNT_RELATIONSHIPS = f"MATCH {edge} RETURN count(r)"
-    literal = name.replace("{", "{{").replace("}", "}}")  # these are filled in once more
-    dialect.DELETE_RELATIONSHIPS = f"MATCH (:{literal})-[r]->() WITH r LIMIT {{limit}} DELETE r RETURN count(*)"
-    dialect.DELETE_NODES = f"MATCH (n:{literal}) WITH n LIMIT {{limit}} DETACH DELETE n RETURN count(*)"
     return dialect
 
 

@@ -55,7 +55,7 @@ class Adding:
             databases.create(self._programs, self._work, exchange, content.database_statements)
             self._fill(dump, exchange.scratch)
             self._compare(dump, exchange.scratch)
-            self._rename(exchange.scratch)
+            self._rename(exchange.scratch, content)
             self._take_over(exchange.scratch)
         finally:
             self._remove(exchange.scratch)
@@ -103,8 +103,9 @@ class Adding:
                 todo="nothing live was touched; look at the server's log, or restore another backup",
             )
 
-    def _rename(self, scratch: str) -> None:
-        lines = new_names(self._programs, self._work, (scratch, self.restoring.database), self.table, self.live)
+    def _rename(self, scratch: str, content: Content) -> None:
+        names = (scratch, self.restoring.database)
+        lines = new_names(self._programs, self._work, names, self.table, self.live, content.states)
         query(self._programs, self._work, scratch, "".join(f"{line}\n" for line in lines))
 
     def _take_over(self, scratch: str) -> None:

@@ -18,7 +18,9 @@ import re
 from archon_dagster.repository.manifest import Fingerprint
 from archon_dagster.stores.digest import Multiset
 from archon_dagster.stores.relational.script import Statements
+from archon_dagster.stores.relational.sequences import State, read_state
 from archon_dagster.stores.relational.sql import NAME, unquoted
+from archon_dagster.stores.relational.table import Table
 
 _COPY = re.compile(rb"COPY (" + NAME + rb")\.(" + NAME + rb") .*FROM stdin;$", re.DOTALL)
 _SETVAL = re.compile(rb"SELECT pg_catalog\.setval\(")
@@ -44,11 +46,13 @@ class Content:
 
     :param database: how the dump names the database, as SQL; ``None`` until its statement has been seen.
     :param database_statements: what makes the database and its settings: before its name, after its name.
+    :param states: of the sequences, by name.
     """
 
     def __init__(self) -> None:
         self.database: bytes | None = None
         self.database_statements: list[tuple[bytes, bytes]] = []
+        self.states: dict[Table, State] = {}
         self.complete = False
         self._tables: dict[str, Multiset] = {}
         self._schema, self._sequences, self._objects = Multiset(), Multiset(), Multiset()
@@ -93,6 +97,8 @@ class Content:
             self._rows = self._tables.setdefault(name, Multiset())
         elif _SETVAL.match(statement):
             self._sequences.add(statement)
+            if found := read_state(statement):
+                self.states[found[0]] = found[1]
         elif setting := _SETTING.match(statement):
             if setting[1] in self._places:
                 self._places[setting[1]] = setting[2]

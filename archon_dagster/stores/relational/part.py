@@ -17,7 +17,10 @@ from archon_dagster.stores.relational.sql import query
 from archon_dagster.stores.relational.store import RelationalStore
 from archon_dagster.stores.relational.table import Table, has_schema, kind_of
 
-_ROWS_ONLY = "its definition: columns, indexes, triggers, keys and privileges stay as they are now, only rows change"
+_ROWS_ONLY = (
+    "its definition: columns, indexes, triggers, keys and privileges stay as they are now; its rows and the "
+    "sequences of its columns change, not the tables that inherit from it, nor sequences that it does not own"
+)
 _A_MOMENT = 60.0  # seconds
 
 
@@ -95,7 +98,7 @@ class TableStore:
         content = restoring.inspect(dump)
         if self.replaces():
             whole = self._whole
-            replace_rows(whole.programs, source, dump, work, whole.database, self._table, self._live)
+            replace_rows(whole.programs, source, dump, work, whole.database, self._table, self._live, content.states)
         else:
             Adding(restoring, self._table, self._live).run(dump, content)
             self._added = True
@@ -117,9 +120,9 @@ class TableStore:
         for dump in dumps:
             if self.kept in dump.counts:
                 return dump
-        tables = ", ".join(name for dump in dumps for name in dump.counts)
+        tables = ", ".join(Table.counted(name).typed for dump in dumps for name in dump.counts)
         raise BackupNotFound(
-            f"backup {source.backup_id} has no table {self.kept}",
+            f"backup {source.backup_id} has no table {self._table.typed}",
             where=f"backup {source.backup_id}",
             tried=f"it has {tables or 'none'}",
             todo="name one of these, or another backup (archon backups); of a partitioned table, name its partitions",

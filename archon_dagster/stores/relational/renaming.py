@@ -1,7 +1,7 @@
 """Give a table in a scratch database the names it is to have in the live one.
 
 Indexes (and with them the constraints they are of) and sequences share their names with everything else in a schema,
-so each gets one that is free in the live database. The sequences go on behind the highest value there is.
+so each gets one that is free in the live database. The sequences go on where the backup has them.
 """
 
 from __future__ import annotations
@@ -11,46 +11,38 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from archon_dagster.stores.base import Work
 from archon_dagster.stores.relational.programs import Programs
+from archon_dagster.stores.relational.sequences import States, owned, set_each
 from archon_dagster.stores.relational.sql import identifier, literal, query
 from archon_dagster.stores.relational.table import NAME_LIMIT, Table
 
 _PARENTS = """SELECT p.oid::regclass, p.relkind FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent
 WHERE i.inhrelid = %s::regclass;
 """
-_OWNED = """SELECT s.relname, a.attname FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
-JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
-  AND d.refobjid = %s::regclass;
-"""
 _INDEXES = "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = %s::regclass;\n"
 _TAKEN = "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s;\n"
 
 
-def new_names(programs: Programs, work: Work, databases: tuple[str, str], table: Table, live: Table) -> list[str]:
+def new_names(
+    programs: Programs, work: Work, databases: tuple[str, str], table: Table, live: Table, states: States
+) -> list[str]:
     """The statements, to be run in the scratch database.
 
     :param databases: the scratch one, in which ``table`` is, and the live one, in which it will be ``live``.
+    :param states: those of the sequences in the backup.
     """
     scratch, target = databases
     itself = literal(table.sql)
-    owned = dict(query(programs, work, scratch, _OWNED % itself))
+    sequences = owned(programs, work, scratch, table)
     indexes = [row[0] for row in query(programs, work, scratch, _INDEXES % itself)]
     parents = dict(query(programs, work, scratch, _PARENTS % itself))
     taken = {row[0] for row in query(programs, work, target, _TAKEN % literal(live.schema))} | {live.name}
     return [
-        *_set_sequences(table, owned),
+        *set_each(dict.fromkeys(sequences, False), states),
         *_leave(table, parents),
         *_rename_each("INDEX", indexes, table, live, taken),
-        *_rename_each("SEQUENCE", owned, table, live, taken),
+        *_rename_each("SEQUENCE", [one.name for one in sequences], table, live, taken),
         *_rename_table(table, live),
     ]
-
-
-def _set_sequences(table: Table, owned: Mapping[str, str]) -> Iterator[str]:
-    for sequence, column in owned.items():
-        highest = f"max({identifier(column)})"
-        its_name = literal(Table(table.schema, sequence).sql)
-        yield f"SELECT setval({its_name}::regclass, {highest}) FROM {table.sql} HAVING {highest} >= 1;"
 
 
 def _leave(table: Table, parents: Mapping[str, str]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from archon_dagster.stores.relational.programs import Programs
 from archon_dagster.stores.relational.sql import NAME, identifier, literal, query, unquoted
 
 _NAMED = re.compile(rf"(?:({NAME.decode('latin-1')})\.)?({NAME.decode('latin-1')}|[^\".]+)")
+_PLAIN = re.compile(r"\w[\w$]*")
 NAME_LIMIT = 63  # bytes PostgreSQL keeps of a name
 
 
@@ -39,13 +40,20 @@ class Table:
             )
         return table
 
+    @classmethod
+    def counted(cls, name: str) -> Table:
+        """From the ``schema.name`` of a backup's counts; a schema with a dot in its name cannot be told from it."""
+        return cls(*name.split(".", 1))
+
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
 
     @property
     def typed(self) -> str:
         """As an operator types it; :meth:`parse` understands it."""
-        return ".".join(identifier(part) if set(part) & set('".') else part for part in (self.schema, self.name))
+        schema = self.schema if _PLAIN.fullmatch(self.schema) else identifier(self.schema)
+        name = identifier(self.name) if set(self.name) & set('".') else self.name
+        return f"{schema}.{name}"
 
     @property
     def sql(self) -> str:

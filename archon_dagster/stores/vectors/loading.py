@@ -154,6 +154,12 @@ def replace(client: Client, candidate: Candidate, work: Work, cleanup: float, *,
             raise
         client.delete_collection(target)
         load(client, candidate, target, work, cleanup)
+    finish(client, candidate, work)
+
+
+def finish(client: Client, candidate: Candidate, work: Work) -> None:
+    """Prove that a loaded collection is there, and give it the settings that a collection keeps when it is loaded."""
+    target = candidate.collection
     prove(client, target, candidate.count, work)
     info = client.info(target)
     _align_indexes(client, target, info.get("payload_schema") or {}, candidate.contents.indexes, work)

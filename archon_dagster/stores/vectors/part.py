@@ -8,7 +8,8 @@ from dataclasses import replace
 from archon_dagster.errors import StoreError
 from archon_dagster.repository.manifest import Fingerprint
 from archon_dagster.stores.base import Description, Source, Verdict, Work
-from archon_dagster.stores.vectors import verification
+from archon_dagster.stores.vectors import restoring, verification
+from archon_dagster.stores.vectors.claiming import Claim, require_possible
 from archon_dagster.stores.vectors.store import VectorStore
 
 _PARTS = ("points", "schema")
@@ -26,6 +27,8 @@ class CollectionStore(VectorStore):
         self.kept, self.live = collection, new_name or collection
         self.left_out = ("its aliases: they stay where they are",) if new_name else ()
         self._adds = bool(new_name)
+        self._replacing: bool | None = None
+        self._claim = Claim(self.live)
         self._export = replace(self._export, collections=(self.live,))
         self._restore = replace(self._restore, only=collection, new_name=new_name)
 
@@ -39,7 +42,10 @@ class CollectionStore(VectorStore):
             return self.live in client.collections()
 
     def replaces(self) -> bool:
-        return not self._adds and self.exists()
+        """Decided once: a collection that somebody makes after that is not replaced."""
+        if self._replacing is None:
+            self._replacing = not self._adds and self.exists()
+        return self._replacing
 
     def captured(self, counts: Mapping[str, int], fingerprint: Fingerprint) -> int | None:
         return counts.get(self.kept)
@@ -57,7 +63,9 @@ class CollectionStore(VectorStore):
         return verification.verify(source, work, self.kept)
 
     def preflight(self, source: Source, work: Work) -> None:
-        """As of all collections; and a new name must be free."""
+        """As of all collections; and a new name must be possible and free."""
+        if self._adds:
+            require_possible(self.live, self.address)
         if self._adds and self.exists():
             raise StoreError(
                 f"there is a collection {self.live} already; nothing was touched",
@@ -67,6 +75,13 @@ class CollectionStore(VectorStore):
             )
         super().preflight(source, work)
 
-    def discard(self, work: Work) -> None:
+    def restore(self, source: Source, work: Work) -> None:
+        """Replace the collection, or add it under a name that is still free; see :mod:`~.claiming`."""
+        options = self._restore if self.replaces() else replace(self._restore, claim=self._claim)
         with self._client(work.check) as client:
-            client.delete_collection(self.live)
+            restoring.restore(client, source, work, options)
+
+    def discard(self, work: Work) -> None:
+        """Remove the collection, if it was made here and nobody else has put anything into it."""
+        with self._client(work.check) as client:
+            self._claim.give_up(client)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from archon_dagster.errors import Cancelled, DamagedBackup, StoreError, StoreUnavailable
 from archon_dagster.repository.manifest import Artifact
 from archon_dagster.stores.base import Progress, Source, Work
-from archon_dagster.stores.vectors import configuration, engine, leftovers, loading, state, verification
+from archon_dagster.stores.vectors import adding, configuration, engine, leftovers, loading, state, verification
+from archon_dagster.stores.vectors.claiming import Claim
 from archon_dagster.stores.vectors.client import Client
 from archon_dagster.stores.vectors.configuration import Configuration
 from archon_dagster.stores.vectors.fingerprint import schema
@@ -34,6 +35,7 @@ class Options:
 
     :param only: the one collection of the backup to restore; no other is touched, and no alias of any other.
     :param new_name: what it is called afterwards, where that is another name.
+    :param claim: the name under which it is added: nothing is replaced, nothing that is there is deleted.
     """
 
     trial_load: bool
@@ -41,6 +43,7 @@ class Options:
     cleanup: float
     only: str | None = None
     new_name: str = ""
+    claim: Claim | None = None
 
 
 def restore(client: Client, source: Source, work: Work, options: Options) -> None:
@@ -59,7 +62,10 @@ def restore(client: Client, source: Source, work: Work, options: Options) -> Non
             candidates.append(_prepare(client, source, work, backup, collection, artifact, options, matching, number))
     if options.new_name:
         candidates = [dataclasses.replace(candidate, collection=options.new_name) for candidate in candidates]
-    _apply(client, backup, candidates, work, options)
+    if options.claim is None:
+        _apply(client, backup, candidates, work, options)
+    else:
+        adding.add(client, candidates[0], options.claim, backup.aliases, work, options.cleanup)
 
 
 def _heard_later(_: str) -> None: ...

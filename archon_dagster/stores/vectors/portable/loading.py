@@ -43,9 +43,19 @@ def replace(client: Client, candidate: PortableCandidate, work: Work) -> None:
     What this server cannot hold exactly as it was is told to ``work.warn``, and ``work.expect`` hears what the
     collection looks like instead.
     """
+    client.delete_collection(candidate.collection)
+    client.create_collection(candidate.collection, body(client, candidate))
+    fill(client, candidate, work)
+
+
+def body(client: Client, candidate: PortableCandidate) -> dict[str, object]:
+    """Of the request that creates the collection."""
+    return candidate.plan.body | _unrestrained(client)
+
+
+def fill(client: Client, candidate: PortableCandidate, work: Work) -> None:
+    """Write the points of the file into the new, empty collection; see :func:`replace`."""
     target, plan = candidate.collection, candidate.plan
-    client.delete_collection(target)
-    client.create_collection(target, plan.body | _unrestrained(client))
     with opened(candidate.file, target) as file:
         upsert_all(client, target, file, work)
     for field, index in plan.indexes.items():
