@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -193,7 +194,8 @@ def _welcome(settings: Settings, url: str) -> None:
         f"  backups            {url}/assets/backup/catalogue\n"
         f"  daily schedule     {url}/automation\n\n"
         f"  repository         {settings.repository}\n"
-        f"  in another shell   archon status, archon backups, archon backup, archon restore latest --plan\n\n"
+        f"  in another shell   export ARCHON_HOME={shlex.quote(str(settings.home))}\n"
+        f"                     archon status, archon backups, archon backup, archon restore latest --plan\n\n"
         "Ctrl-C stops all of it; the data stay.",
         highlight=False,
         soft_wrap=True,
