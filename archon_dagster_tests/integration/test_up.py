@@ -10,12 +10,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from archon_dagster.platform import automation
 from archon_dagster.sandbox import lifecycle
 from archon_dagster_tests.eventually import eventually
 from archon_dagster_tests.processes import processes_under
@@ -62,6 +64,8 @@ class Up:
 @contextmanager
 def running_up(home: Path, *options: str) -> Iterator[Up]:
     home.mkdir(exist_ok=True)
+    # what is broken here on purpose must stay so: a recovery would go first, and cancel the backup that is looked at
+    automation.pause(home, timedelta(hours=1), "servers are frozen and killed on purpose", datetime.now(UTC))
     log = home.parent / f"{home.name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
