@@ -13,8 +13,6 @@ from archon_dagster.sandbox.ports import LOOPBACK
 USER, DATABASE = "root", "archon"
 
 _HEAP = "512m"
-_QUICK = "-XX:TieredStopAtLevel=1"
-"""Compile lightly: half the processor time for a start and for the first 30,000 objects, on two cores."""
 
 _ADDED = (  # the engine's vector index wants them
     "--add-modules=jdk.incubator.vector",
@@ -45,7 +43,7 @@ def embedded(data: Path, service_dir: Path, port: int, http_port: int, password:
         "arcadedb.server.plugins": "Bolt:com.arcadedb.bolt.BoltProtocolPlugin",
         "arcadedb.server.defaultDatabases": f"{DATABASE}[{USER}]",
     }
-    lines = [f"-Xmx{_HEAP}", "-XX:+UseSerialGC", _QUICK, "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError", *_ADDED]
+    lines = [f"-Xmx{_HEAP}", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError", *_ADDED]
     lines += [f"-D{name}={value}" for name, value in options.items()]
     service_dir.mkdir(parents=True, exist_ok=True)
     write_private(service_dir / "arguments", "".join(_quoted(line) + "\n" for line in lines))

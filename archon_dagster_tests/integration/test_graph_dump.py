@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,7 +129,7 @@ def test_loading_is_much_faster_than_replaying_statement_by_statement(
         replayed = replay_rate(context, nodes, inside[:300])
         clean(sandbox)
         ratios.append(load_rate(store, work) / replayed)
-    assert max(ratios) >= 5, ratios  # whatever else the machine does can only spoil a round
+    assert statistics.median(ratios) >= 5, ratios
 
 
 def load_rate(store: GraphStore, work: Work) -> float:

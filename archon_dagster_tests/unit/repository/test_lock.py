@@ -228,11 +228,11 @@ def test_the_refusal_says_who_since_when_how_long_at_most_and_what_to_do(backend
 def test_the_rest_of_the_lease_counts_from_the_last_heartbeat(backend: FilesystemBackend) -> None:
     with lock(backend, "work"):
         pretend(backend, host="another host", pid=1)
-        seen = time.time() - 40
+        seen = time.time() - 40.5  # the storage's clock may lag behind by some milliseconds
         os.utime(backend.root / LOCK_KEY, (seen, seen))
         holder = current_holder(backend)
         assert holder is not None
-        assert 18 <= holder.left <= 20.1  # the storage rounds
+        assert 18 <= holder.left <= 20
         assert holder.expires == datetime.fromtimestamp(seen, UTC) + timedelta(seconds=60)
 
 
