@@ -9,14 +9,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from archon_dagster_tests.eventually import eventually
 
 DEADLINE = 60.0
 EMBEDDED = "1.18.3"
@@ -49,7 +49,7 @@ class StoreServer:
             self.process = subprocess.Popen(
                 self._command(), stdout=log, stderr=log, env=self._environment(), cwd=self.directory
             )
-        wait_for(self._answers, "the server to answer")
+        eventually(self._answers, DEADLINE)
         return self
 
     def kill(self) -> None:
@@ -142,10 +142,3 @@ def point(number: int, size: int, seed: int = 1) -> dict[str, Any]:
         "text": "☃ \"q\" \\ \n", "list": [1, 2.5, {"deep": []}], "flag": number % 3 == 0,
     }  # fmt: skip
     return {"id": identity, "vector": [chance.gauss(0, 1) for _ in range(size)], "payload": payload}
-
-
-def wait_for(condition: Callable[[], bool], what: str, deadline: float = DEADLINE) -> None:
-    until = time.monotonic() + deadline
-    while not condition():
-        assert time.monotonic() < until, f"waited {deadline:.0f} s for {what}"
-        time.sleep(0.05)

@@ -20,7 +20,8 @@ from archon_dagster.stores.vectors.store import VectorStore
 from archon_dagster.stores.vectors.transport import Transport
 from archon_dagster.stores.vectors.version import Version
 from archon_dagster_tests.artifacts import MemorySink, MemorySource
-from archon_dagster_tests.integration.store_server import StoreServer, wait_for
+from archon_dagster_tests.eventually import eventually
+from archon_dagster_tests.integration.store_server import DEADLINE, StoreServer
 
 pytestmark = pytest.mark.sandbox
 pytest.importorskip("qdrant_edge")
@@ -353,7 +354,7 @@ def test_writers_that_keep_writing_do_not_break_a_backup(filled: StoreServer, wo
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        wait_for(lambda: filled.count("archon_vectors") > 305, "the writer to write")
+        eventually(lambda: filled.count("archon_vectors") > 305, DEADLINE)
         source = backup(filled, work)
     finally:
         stop.set()

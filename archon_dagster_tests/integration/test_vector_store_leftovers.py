@@ -14,7 +14,8 @@ from archon_dagster.stores.vectors import create
 from archon_dagster.stores.vectors.ledger import Ledger
 from archon_dagster.stores.vectors.store import VectorStore
 from archon_dagster_tests.artifacts import MemorySink
-from archon_dagster_tests.integration.store_server import StoreServer, wait_for
+from archon_dagster_tests.eventually import eventually
+from archon_dagster_tests.integration.store_server import DEADLINE, StoreServer
 
 pytestmark = pytest.mark.sandbox
 pytest.importorskip("qdrant_edge")
@@ -58,7 +59,7 @@ def make_snapshot(server: StoreServer) -> str:
         made.append(str(server.call("POST", f"/collections/{NAME}/snapshots")["name"]))
         return made[-1] not in before
 
-    wait_for(another, "a new name")
+    eventually(another, DEADLINE)
     return made[-1]
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import tempfile
 from pathlib import Path
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from archon_dagster.errors import ConfigurationError
+from archon_dagster.platform import whole_files
 
 FILE_NAME = "spec.json"
 
@@ -87,11 +87,4 @@ def write_spec(directory: Path, spec: ProcessSpec) -> None:
 
 def write_private(file: Path, text: str) -> None:
     """Replace a file in one step by one that only its owner can read; several may do so at once, the last one wins."""
-    descriptor, fresh = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # mode 0600
-    try:
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(text)
-        Path(fresh).replace(file)
-    except BaseException:
-        Path(fresh).unlink(missing_ok=True)
-        raise
+    whole_files.replace(file, text.encode())
