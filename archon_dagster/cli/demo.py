@@ -66,7 +66,7 @@ def demo(
     keep: bool = typer.Option(False, "--keep", help="Keep the demo's files for a look."),
     repository: Where = typer.Option(Where.directory, help="Where the backups go; s3: the sandbox's own server."),
 ) -> None:
-    """Start, fill, back up, destroy, restore, compare: on real servers, in a home of its own, under 90 s."""
+    """Start, fill, back up, destroy, restore, compare: on real servers, in a home of its own."""
     from archon_dagster.sandbox.support import check_supported
 
     check_supported()
