@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
+from unittest.mock import patch
 
 import pytest
 
@@ -53,13 +54,28 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     return report  # type: ignore[return-value]
 
 
+def _foreign(name: str) -> bool:
+    """Whether a variable would lead a test to the developer's own platform."""
+    if name.startswith(("ARCHON_TEST_", "ARCHON_SANDBOX_")) or name == "ARCHON_NO_SKIPS":
+        return False
+    return name.startswith(("ARCHON_", "QDRANT_", "MEMGRAPH_", "POSTGRES_", "SUPABASE_", "OLLAMA_", "DAGSTER_HOME"))
+
+
+def pytest_configure() -> None:
+    for name in [name for name in os.environ if _foreign(name)]:
+        del os.environ[name]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_module_environment() -> Iterator[None]:
+    """What a module's fixtures leave in the environment ends with the module: Dagster's home, say."""
+    with patch.dict(os.environ):
+        yield
+
+
 @pytest.fixture(autouse=True)
-def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test meets the developer's own platform: settings start from an empty home."""
-    for name in list(os.environ):
-        if name.startswith(("ARCHON_", "QDRANT_", "MEMGRAPH_", "POSTGRES_", "SUPABASE_", "OLLAMA_")) and not (
-            name.startswith(("ARCHON_TEST_", "ARCHON_SANDBOX_")) or name == "ARCHON_NO_SKIPS"
-        ):
-            monkeypatch.delenv(name)
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.setenv("ARCHON_HOME", str(tmp_path_factory.mktemp("home")))
+def own_home(tmp_path_factory: pytest.TempPathFactory, own_module_environment: None) -> Iterator[None]:
+    """No test meets another one's platform: settings start from an empty home."""
+    with patch.dict(os.environ, {"ARCHON_HOME": str(tmp_path_factory.mktemp("home"))}):
+        os.environ.pop("DAGSTER_HOME", None)
+        yield

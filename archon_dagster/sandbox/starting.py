@@ -88,8 +88,9 @@ class Start:
         """
         env.write(self._layout, self._environment)
         self._each([name for name in names if name not in self.running], self._launch)
-        self._each(self._misled(), self._launch)
-        self._each(names, self._wait)
+        misled = self._misled()
+        self._each(misled, self._launch)
+        self._each([*names, *(name for name in misled if name not in names)], self._wait)
         return Sandbox(self._layout.home)
 
     def _each(self, names: Sequence[str], verb: Callable[[str], None]) -> None:
