@@ -5,6 +5,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 3000
+# tests side by side: each process has a platform of its own, about 1 GB of memory
+WORKERS ?= 3
 
 .PHONY: demo up test bench check format lock clean help
 .DEFAULT_GOAL := help
@@ -19,7 +21,7 @@ up: $(VENV)/.installed ## the embedded platform with the Dagster UI, until Ctrl-
 	@exec $(BIN)/archon up --port $(PORT)
 
 test: $(VENV)/.installed ## all tests; what this machine lacks is skipped with the reason
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(VENV)/.installed ## measure against tar, restic and borg; writes docs/benchmarks.md (half an hour)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -5,9 +5,9 @@ stands in Dagster's repository snapshot, in a run's config or in its event log.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import dagster as dg
 
@@ -18,6 +18,7 @@ from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.stores.base import Progress
 
 T = TypeVar("T")
+OnNews = Callable[[Step | Progress], None]
 
 PLATFORM_POOL = "platform"
 """The concurrency pool (limit 1) of everything that changes the platform."""
@@ -39,7 +40,7 @@ class Operations(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The settings as they are now."""
         return load_settings()
 
-    def open(self, cancel: threading.Event, report: Callable[[Step | Progress], None]) -> OperationContext:
+    def open(self, cancel: threading.Event, report: OnNews) -> OperationContext:
         """The context of one run; the seam for tests that bring a platform of their own."""
         return open_context(self.settings(), cancel=cancel, report=report)
 
@@ -54,20 +55,35 @@ class Operations(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         :param cleanup_limit: seconds a terminated operation may take to clean up (a restore puts data back).
         """
-        cancel = threading.Event()
-        tell = NEWS.get(_silent)
+        return run_op(context, lambda cancel, report: operation(self.open(cancel, report)), cleanup_limit=cleanup_limit)
 
-        def report(news: Step | Progress) -> None:
-            if isinstance(news, Step):
-                (context.log.warning if news.failed else context.log.info)(news.line)
-                tell(news.line)
 
-        def work() -> T:
-            return operation(self.open(cancel, report))
+def run_op(
+    context: dg.OpExecutionContext | dg.AssetExecutionContext,
+    work: Callable[[threading.Event, OnNews], T],
+    *,
+    cleanup_limit: float = 50.0,
+) -> T:
+    """Work so that terminating the run stops it cleanly; its steps go to the run's log.
 
-        try:
-            return run_cancellable(work, cancel, cleanup_limit=cleanup_limit)
-        except ArchonError as error:
-            raise dg.Failure(
-                description=str(error), metadata={"kind": type(error).__name__}, allow_retries=False
-            ) from error
+    :param work: is given the event that cancels it, and what to tell its steps to.
+    :param cleanup_limit: seconds terminated work may take to clean up.
+    :raises dagster.Failure: for any :class:`ArchonError`.
+    """
+    cancel, tell = threading.Event(), NEWS.get(_silent)
+
+    def report(news: Step | Progress) -> None:
+        if isinstance(news, Step):
+            (context.log.warning if news.failed else context.log.info)(news.line)
+            tell(news.line)
+
+    try:
+        return run_cancellable(lambda: work(cancel, report), cancel, cleanup_limit=cleanup_limit)
+    except ArchonError as error:
+        raise failure_of(error) from error
+
+
+def failure_of(error: ArchonError, metadata: Mapping[str, Any] | None = None) -> dg.Failure:
+    """An error as Dagster shows it; nothing here gets better by trying the same again at once."""
+    shown = {"kind": type(error).__name__, **(metadata or {})}
+    return dg.Failure(description=str(error), metadata=shown, allow_retries=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -10,12 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from archon_dagster.backup.summary import duration_text
-from archon_dagster.cancelling import run_cancellable
 from archon_dagster.cli.backups import Direct, Json
+from archon_dagster.cli.operations import run_interruptible
 from archon_dagster.cli.output import console, plain, print_json, problems, table
-from archon_dagster.cli.progress import News, RunLines
+from archon_dagster.cli.progress import RunLines
 from archon_dagster.cli.submit import run_job
-from archon_dagster.errors import Cancelled, ConfirmationMissing
+from archon_dagster.errors import ConfirmationMissing
 from archon_dagster.platform.probes import address
 from archon_dagster.platform.services import BY_NAME
 from archon_dagster.platform.settings import Settings, load_settings
@@ -87,22 +86,11 @@ def _through_dagster(job: str, op: str, config: dict[str, Any], quiet: bool) -> 
     _show_doors(settings)
 
 
-def _here(work: Callable[[StartContext], Report], as_json: bool) -> None:
-    settings, cancel = load_settings(), threading.Event()
-    cancelled: list[Cancelled] = []
-
-    def run() -> Report:
-        try:
-            return work(open_start(settings, cancel, news))
-        except Cancelled as error:
-            cancelled.append(error)  # it tells what is ready by now
-            raise
-
-    with News(problems, quiet=as_json) as news:
-        try:
-            report = run_cancellable(run, cancel, cleanup_limit=CLEANUP_LIMIT)
-        except KeyboardInterrupt as interrupt:
-            raise (cancelled or [Cancelled("interrupted", todo="archon status")])[0] from interrupt
+def _here(start: Callable[[StartContext], Report], as_json: bool) -> None:
+    settings = load_settings()
+    report = run_interruptible(
+        lambda cancel, news: start(open_start(settings, cancel, news)), quiet=as_json, cleanup_limit=CLEANUP_LIMIT
+    )
     if as_json:
         print_json(_as_data(report))
     else:

@@ -1,16 +1,13 @@
 """The jobs ``startup`` and ``cold_start``."""
 
-import threading
 from collections.abc import Callable
 from typing import Any, Literal
 
 import dagster as dg
 from pydantic import Field
 
-from archon_dagster.cancelling import run_cancellable
-from archon_dagster.context import Step
 from archon_dagster.errors import ArchonError
-from archon_dagster.resources import EXECUTOR, NEWS, PLATFORM_POOL, Operations
+from archon_dagster.resources import EXECUTOR, PLATFORM_POOL, Operations, failure_of, run_op
 from archon_dagster.startup.cold_start import ColdStartRequest, cold_start
 from archon_dagster.startup.context import StartContext, open_start
 from archon_dagster.startup.platform import StartRequest, start_platform
@@ -91,31 +88,20 @@ def cold_start_job() -> None:
     start_from_nothing()
 
 
-def _silent(_: str) -> None: ...
-
-
 def _run(context: dg.OpExecutionContext, operations: Operations, start: Callable[[StartContext], Report]) -> None:
-    """Start so that terminating the run stops it; what came of it is shown also where it failed.
+    """Start, and show what came of it, also where it failed.
 
     Not ``operations.run``: that opens the backup repository, and a start must be possible while that is away.
     """
-    cancel, tell = threading.Event(), NEWS.get(_silent)
-
-    def report(news: object) -> None:
-        if isinstance(news, Step):
-            (context.log.warning if news.failed else context.log.info)(news.line)
-            tell(news.line)
-
-    def work() -> Report:
-        return start(open_start(operations.settings(), cancel, report))
-
-    came: Report | None = None
+    came = run_op(
+        context,
+        lambda cancel, report: start(open_start(operations.settings(), cancel, report)),
+        cleanup_limit=CLEANUP_LIMIT,
+    )
     try:
-        came = run_cancellable(work, cancel, cleanup_limit=CLEANUP_LIMIT)
         came.raise_for_failure()
     except ArchonError as error:
-        shown = {"kind": type(error).__name__} | (_metadata(came) if came else {})
-        raise dg.Failure(str(error), metadata=shown, allow_retries=False) from error
+        raise failure_of(error, _metadata(came)) from error
     context.add_output_metadata(_metadata(came))
 
 
