@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from archon_dagster.errors import RepositoryError
 
@@ -110,10 +110,6 @@ class Backend(Protocol):
 
     def read_start(self, key: str, size: int) -> bytes:
         """The object's first ``size`` bytes, or fewer where it is shorter."""
-        ...
-
-    def open_read(self, key: str) -> BinaryIO:
-        """A stream over the object, for what may be large; the caller closes it."""
         ...
 
     def put(self, key: str, data: Buffer, *, if_absent: bool = False) -> str:

@@ -94,11 +94,6 @@ class FilesystemBackend:
         with explained(READ, path), self._opened(path, key) as stream:
             return stream.read(size)
 
-    def open_read(self, key: str) -> BinaryIO:
-        path = self._path(key)
-        with explained(READ, path):
-            return self._opened(path, key)
-
     def exists(self, key: str) -> ObjectInfo | None:
         path = self._path(key)
         with explained("look at", path):

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from itertools import islice
-from typing import BinaryIO, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from archon_dagster.errors import ArchonError, Cancelled, RepositoryError
 from archon_dagster.repository.backends.base import Backend, Buffer, Check, ObjectInfo, StoredObject, both
@@ -169,10 +169,6 @@ class HeedingBackend:
 
     def read_start(self, key: str, size: int) -> bytes:
         return self._call(lambda: self._backend.read_start(key, size))
-
-    def open_read(self, key: str) -> BinaryIO:
-        """Its reads heed nothing: for a caller that checks between them."""
-        return self._call(lambda: self._backend.open_read(key))
 
     def put(self, key: str, data: Buffer, *, if_absent: bool = False) -> str:
         return self._call(lambda: self._backend.put(key, data, if_absent=if_absent))

@@ -31,8 +31,6 @@ def test_what_is_put_can_be_got(backend: Backend, content: bytes) -> None:
     backend.put("chunks/ab/cd", content)
     assert backend.get("chunks/ab/cd").data == content
     assert backend.read_start("chunks/ab/cd", 3) == content[:3]
-    with backend.open_read("chunks/ab/cd") as stream:
-        assert (stream.read(2), stream.read(0), stream.read(), stream.read(1)) == (content[:2], b"", content[2:], b"")
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
@@ -51,7 +49,7 @@ def test_what_is_said_about_an_object_is_the_same_from_all_sides(backend: Backen
 
 
 def test_what_is_not_there_is_not_found(backend: Backend) -> None:
-    for read in (backend.get, backend.open_read, lambda key: backend.read_start(key, 3)):
+    for read in (backend.get, lambda key: backend.read_start(key, 3)):
         with pytest.raises(ObjectNotFound, match="chunks/ab/cd"):
             read("chunks/ab/cd")
     assert backend.exists("chunks/ab/cd") is None
@@ -65,7 +63,7 @@ def test_an_object_whose_name_another_begins_with_is_not_taken_for_it(backend: B
 
 @pytest.mark.parametrize("key", ["../x", "/etc/passwd", "a//b", "", "a/../b", ".hidden", "a/.b", "a b", "a\0b", "a\\b"])
 def test_a_key_cannot_leave_the_repository(backend: Backend, key: str) -> None:
-    for use in (backend.get, backend.open_read, backend.exists, backend.delete, lambda key: backend.put(key, b"")):
+    for use in (backend.get, backend.exists, backend.delete, lambda key: backend.put(key, b"")):
         with pytest.raises(RepositoryError, match="not a key"):
             use(key)
 

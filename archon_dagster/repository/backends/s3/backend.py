@@ -8,12 +8,11 @@ deleted objects is the bucket's business (see docs/repository.md).
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 import threading
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -35,7 +34,7 @@ from archon_dagster.repository.backends.s3.address import Address, parse_address
 from archon_dagster.repository.backends.s3.bucket import Bucket
 from archon_dagster.repository.backends.s3.errors import explained, is_missing
 from archon_dagster.repository.backends.s3.probe import abilities, date_of
-from archon_dagster.repository.backends.s3.reading import BLOCK, ObjectStream
+from archon_dagster.repository.backends.s3.reading import ObjectStream
 from archon_dagster.repository.backends.s3.settings import S3Settings, load_s3_settings
 from archon_dagster.repository.backends.s3.sweeping import give_up_old_uploads
 
@@ -95,9 +94,6 @@ class S3Backend:
     def read_start(self, key: str, size: int) -> bytes:
         with ObjectStream(self._bucket, key, first=size) as stream:
             return b"".join(stream.parts())
-
-    def open_read(self, key: str) -> BinaryIO:
-        return cast(BinaryIO, io.BufferedReader(ObjectStream(self._bucket, key), BLOCK))
 
     def exists(self, key: str) -> ObjectInfo | None:
         # a listing, because the answer to HEAD cannot say that it is the bucket which is missing
