@@ -8,11 +8,11 @@ PORT ?= 3000
 # tests side by side: each process has a platform of its own, about 1 GB of memory
 WORKERS ?= 3
 
-.PHONY: demo up test bench check format lock clean help
+.PHONY: demo up test test-docker drill-recovery drill-kills bench check format lock clean help
 .DEFAULT_GOAL := help
 
 help: ## what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: $(VENV)/.installed ## start a platform, back it up, destroy it, restore it, prove it identical (REPOSITORY=s3)
 	@$(BIN)/archon demo $(if $(REPOSITORY),--repository $(REPOSITORY))
@@ -22,6 +22,15 @@ up: $(VENV)/.installed ## the embedded platform with the Dagster UI, until Ctrl-
 
 test: $(VENV)/.installed ## all tests; what this machine lacks is skipped with the reason
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-docker: $(VENV)/.installed ## the tests that need a Docker engine, on the one that is there
+	$(BIN)/python -m pytest archon_dagster_tests/docker $(ARGS)
+
+drill-recovery: $(VENV)/.installed ## break every part of a platform in turn, nobody touching anything (ARGS="--only NAME")
+	$(BIN)/python -m drills recovery $(ARGS)
+
+drill-kills: $(VENV)/.installed ## a hundred random kills, one after the other (ARGS="--kills N --seed N")
+	$(BIN)/python -m drills kills $(ARGS)
 
 bench: $(VENV)/.installed ## measure against tar, restic and borg; writes docs/benchmarks.md (half an hour)
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -35,10 +44,11 @@ format: $(VENV)/.installed ## let the formatter write
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: ## resolve requirements.lock again (needs uv on the path)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-strip-extras --quiet \
-		--custom-compile-command 'make lock' --extra sandbox --extra verify --extra postgres --extra dev \
-		pyproject.toml -o requirements.lock
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-strip-extras --quiet \
+	--custom-compile-command 'make lock'
+lock: ## resolve requirements.lock and docker/requirements.lock again (needs uv on the path)
+	$(LOCK) --extra sandbox --extra verify --extra postgres --extra dev pyproject.toml -o requirements.lock
+	$(LOCK) --extra docker --extra verify -c requirements.lock pyproject.toml docker/build.in -o docker/requirements.lock
 
 clean: ## remove the virtual environment and caches (data in .archon stay)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

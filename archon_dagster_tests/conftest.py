@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
+from functools import cache
 from unittest.mock import patch
 
 import pytest
@@ -31,8 +33,21 @@ def missing(marker: str) -> str | None:
     if marker == "browser":
         return None if shutil.which("chromium") else "no Chromium on this machine"
     if marker == "docker":
-        return None if shutil.which("docker") else "no Docker engine on this machine"
+        return None if _engine_answers() else "no Docker engine answers (docker info, docker compose version)"
     return None
+
+
+@cache
+def _engine_answers() -> bool:
+    """A client alone is no engine."""
+    if not shutil.which("docker"):
+        return False
+    try:
+        for question in (["docker", "info"], ["docker", "compose", "version"]):
+            subprocess.run(question, capture_output=True, timeout=30, check=True)
+    except subprocess.SubprocessError:
+        return False
+    return True
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -63,7 +63,8 @@ class Settings(HealthSettings, RecoverySettings):
     postgres_db: str = Field(default="postgres", alias="POSTGRES_DB")
     postgres_dsn: SecretStr | None = Field(default=None, alias="POSTGRES_DSN")
 
-    # services of the platform, on the host
+    # services of the platform: the host their ports are published on, or {service} inside their own network
+    service_host: str = Field(default="127.0.0.1", alias="ARCHON_SERVICE_HOST")
     bridge_port: int = Field(default=8054, alias="BRIDGE_SERVICE_PORT", ge=1, le=65535)
     intelligence_port: int = Field(default=8053, alias="INTELLIGENCE_SERVICE_PORT", ge=1, le=65535)
     search_port: int = Field(default=8055, alias="SEARCH_SERVICE_PORT", ge=1, le=65535)

@@ -17,7 +17,8 @@ def address(service: Service, settings: Settings) -> str:
     if value is None:
         return ""
     if isinstance(value, int):
-        return f"127.0.0.1:{value}" if service.probe.kind == "tcp" else f"http://127.0.0.1:{value}"
+        place = f"{settings.service_host.replace('{service}', service.name)}:{value}"
+        return place if service.probe.kind == "tcp" else f"http://{place}"
     return _without_credentials(str(value)).rstrip("/")
 
 

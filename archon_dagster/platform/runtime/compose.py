@@ -1,0 +1,310 @@
+"""The platform's services as containers of one Docker Compose project: the runtime of production.
+
+What a service is comes from compose (:mod:`compose_project`), what it does from the engine (:mod:`compose_engine`).
+Compose makes containers; stopping, freezing and looking need no compose file, so they also work while somebody has
+broken it. Concurrent callers are kept apart by a lock per service, and compose itself by one for the project: two of
+its commands at once make a network twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from archon_dagster.errors import ArchonError, ConfigurationError, ServiceError
+from archon_dagster.platform.runtime import compose_engine as engines
+from archon_dagster.platform.runtime.compose_engine import Container, engine
+from archon_dagster.platform.runtime.compose_exec import ContainerExec
+from archon_dagster.platform.runtime.compose_project import ComposeProject
+from archon_dagster.platform.runtime.protocol import ServiceStats, ServiceStatus
+from archon_dagster.platform.services import BY_NAME, Service
+
+_GRACE = 30.0  # seconds a service outside the catalogue gets to stop
+_START_LIMIT = 600.0  # seconds compose may take to make a service's containers, an image that is missing included
+_IMAGE_LIMIT = 1800.0  # seconds a pull or a build may take
+_LOCK_LIMIT = 60.0  # seconds to wait for another caller, beside the grace period
+_CONFIG_FOR = 5.0  # seconds the list of services is believed; compose takes a tenth of a second to make it
+_LOG_LINES = 15
+
+Verb = Callable[[Any, str], None]
+
+
+class ComposeRuntime:
+    """See :class:`~archon_dagster.platform.runtime.protocol.Runtime`.
+
+    :param project: the compose project.
+    :param locks: a directory for lock files, the same for all callers.
+    :param catalogue: order and grace periods of the services, by name.
+    """
+
+    kind: Literal["compose"] = "compose"
+
+    def __init__(self, project: ComposeProject, locks: Path, catalogue: Mapping[str, Service] = BY_NAME):
+        self._project, self._locks, self._catalogue = project, locks, catalogue
+        self._services: tuple[str, ...] = ()
+        self._read_at = float("-inf")
+
+    # what there is
+
+    def services(self) -> tuple[str, ...]:
+        """The services of the project (of its active profiles), in catalogue order.
+
+        While compose does not accept the project, those that have containers: frozen writers must not stay frozen
+        because somebody is editing a file.
+        """
+        if time.monotonic() - self._read_at >= _CONFIG_FOR:
+            self._services, self._read_at = self._in_order(self._configured()), time.monotonic()
+        return self._services
+
+    def _configured(self) -> set[str]:
+        try:
+            return set(self._project.config().get("services") or {})
+        except ConfigurationError:
+            made = self._made()
+            if not made:
+                raise
+            return made
+
+    def _made(self) -> set[str]:
+        with engine("the services could not be looked at") as client:
+            return {one.labels[engines.SERVICE] for one in engines.containers(client, self._project.name)}
+
+    def status(self) -> list[ServiceStatus]:
+        """One entry for each service of :meth:`services`."""
+        found = self._instances()
+        return [engines.status_of(name, found.get(name, [])) for name in self.services()]
+
+    def stats(self) -> list[ServiceStats]:
+        """CPU and memory of each service that runs; the engine measures for a second."""
+        found = self._instances()
+        with ThreadPoolExecutor(max_workers=max(1, len(found))) as pool:
+            measured = pool.map(self._stats, found)
+            return [one for one in measured if one is not None]
+
+    def _stats(self, service: str) -> ServiceStats | None:
+        with engine(f"{service} could not be measured") as client:
+            return engines.stats_of(service, engines.containers(client, self._project.name, service))
+
+    def _instances(self) -> dict[str, list[Container]]:
+        names = self.services()
+        with engine("the services could not be looked at") as client:
+            found: dict[str, list[Container]] = {}
+            for one in engines.containers(client, self._project.name):
+                found.setdefault(one.labels[engines.SERVICE], []).append(one)
+        return {name: found[name] for name in names if name in found}
+
+    def image_digests(self) -> dict[str, str]:
+        """The digest of the image each service's container was made from; an image built here has only an id."""
+        found = self._instances()
+        with engine("the images could not be looked at") as client:
+            return {name: engines.image_of(client, instances[0]) for name, instances in found.items()}
+
+    def logs(self, service: str, lines: int = 50) -> str:
+        """The last lines the service wrote, newest last; of each replica, one after the other."""
+        (name,) = self._chosen((service,))
+        with engine(f"the log of {name} could not be read") as client:
+            instances = engines.containers(client, self._project.name, name)
+            return "".join(one.logs(tail=lines).decode(errors="replace") for one in instances)
+
+    # verbs
+
+    def up(self, *services: str) -> None:
+        """Start what does not run, from the current configuration; what runs, or is paused, is left alone."""
+        self._each(self._chosen(services), self._up)
+
+    def stop(self, *services: str) -> None:
+        """Ask to stop, wait for the catalogue's grace period, then kill; dependents first."""
+        self._each(self._chosen(services), self._stop, backwards=True, thorough=True)
+
+    def pause(self, *services: str) -> None:
+        """Freeze every container of the services."""
+        self._each(self._chosen(services), self._pause)
+
+    def unpause(self, *services: str) -> None:
+        """Let frozen services go on."""
+        self._each(self._chosen(services), self._unpause, thorough=True)
+
+    def restart(self, *services: str) -> None:
+        """Stop and start the same containers; one that is absent is made."""
+        self._each(self._chosen(services), self._restart)
+
+    def recreate(self, *services: str) -> None:
+        """Replace the containers by new ones from the current configuration; named volumes stay."""
+        self._each(self._chosen(services), self._recreate)
+
+    def down(self) -> None:
+        """Stop and remove every container of this project. Volumes and networks stay."""
+        self._each(self._in_order(self._made()), self._down, backwards=True, thorough=True)
+
+    def pull(self, *services: str) -> None:
+        """Fetch the images of the current configuration."""
+        self._compose("pull", "--ignore-buildable", *self._chosen(services), limit=_IMAGE_LIMIT)
+
+    def build(self, *services: str) -> None:
+        """Build the images that are built here, on fresh bases."""
+        self._compose("build", "--pull", *self._chosen(services), limit=_IMAGE_LIMIT)
+
+    def scale(self, service: str, replicas: int) -> None:
+        """Run so many containers of a service; what runs already is not replaced."""
+        (name,) = self._chosen((service,))
+        self._each((name,), lambda client, one: self._make(client, one, "--no-recreate", replicas=replicas))
+
+    def exec(self, service: str, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> ContainerExec:
+        """Run a command in the service's first running container, with the container's environment and programs."""
+        (name,) = self._chosen((service,))
+        with engine(f"{name} could not be looked at") as client:
+            instances = engines.containers(client, self._project.name, name)
+        running = next((one for one in instances if one.status == "running"), None)
+        if running is None:
+            raise self._not_running(name, instances)
+        return ContainerExec(name, running.id, command, dict(env or {}))
+
+    # one service; the caller holds its lock
+
+    def _up(self, client: Any, name: str) -> None:
+        instances = self._of(client, name)
+        if not any(map(engines.is_up, instances)):
+            self._make(client, name, replicas=len(instances))
+
+    def _stop(self, client: Any, name: str) -> None:
+        for one in self._of(client, name):
+            engines.stop(one, self._grace(name))
+
+    def _pause(self, client: Any, name: str) -> None:
+        for one in self._living(client, name):
+            if one.status == "running":
+                one.pause()
+
+    def _unpause(self, client: Any, name: str) -> None:
+        for one in self._living(client, name):
+            if one.status == "paused":
+                one.unpause()
+
+    def _restart(self, client: Any, name: str) -> None:
+        instances = self._of(client, name)
+        for one in instances:
+            engines.stop(one, self._grace(name))
+            one.start()
+        if not instances:
+            self._make(client, name)
+
+    def _recreate(self, client: Any, name: str) -> None:
+        self._project.config()  # before anything is stopped: it may be unusable
+        instances = self._of(client, name)
+        for one in instances:
+            engines.stop(one, self._grace(name))
+        self._make(client, name, "--force-recreate", replicas=len(instances))
+
+    def _down(self, client: Any, name: str) -> None:
+        for one in self._of(client, name):
+            engines.stop(one, self._grace(name))
+            engines.remove(one)
+
+    def _make(self, client: Any, name: str, *options: str, replicas: int = 0) -> None:
+        """Let compose make containers of one service alone.
+
+        :param replicas: how many; 0: as the project says. Compose would forget how far a service was scaled.
+        """
+        engines.require_no_stack(client, self._project.name)
+        scale = ["--scale", f"{name}={replicas}"] if replicas > 1 or "--no-recreate" in options else []
+        self._compose("up", "--detach", "--no-deps", *options, *scale, name, limit=_START_LIMIT)
+
+    # shared by the verbs
+
+    def _of(self, client: Any, name: str) -> list[Container]:
+        return engines.containers(client, self._project.name, name)
+
+    def _living(self, client: Any, name: str) -> list[Container]:
+        instances = self._of(client, name)
+        living = [one for one in instances if engines.is_up(one)]
+        if not living:
+            raise self._not_running(name, instances)
+        return living
+
+    def _not_running(self, name: str, instances: list[Container]) -> ServiceError:
+        state = engines.status_of(name, instances).state
+        return ServiceError(
+            f"{name} is {state}, not running{self._last_lines(name)}",
+            where=f"compose project {self._project.name}",
+            todo=f"start it: archon start {name}" if state != "paused" else "let it go on first",
+        )
+
+    def _compose(self, *arguments: str, limit: float) -> None:
+        self._read_at = float("-inf")
+        with self._lock("compose", limit):
+            self._project.run(*arguments, limit=limit)
+
+    def _grace(self, name: str) -> float:
+        return self._catalogue[name].stop_grace if name in self._catalogue else _GRACE
+
+    def _chosen(self, services: Sequence[str]) -> tuple[str, ...]:
+        have = self.services()
+        unknown = [name for name in services if name not in have]
+        if unknown:
+            raise ConfigurationError(
+                f"no such service here: {', '.join(unknown)}",
+                where=f"compose project {self._project.name} in {self._project.directory}",
+                todo=f"services here: {', '.join(have) or 'none'} (COMPOSE_PROFILES in its .env adds more)",
+            )
+        return tuple(name for name in have if name in services) if services else have
+
+    def _in_order(self, names: set[str]) -> tuple[str, ...]:
+        return (*(name for name in self._catalogue if name in names), *sorted(names.difference(self._catalogue)))
+
+    def _each(self, names: Sequence[str], verb: Verb, *, backwards: bool = False, thorough: bool = False) -> None:
+        """Do something to each service: phase after phase, those of a phase side by side; raise the first failure.
+
+        :param thorough: a failure is raised after the last phase only: one service that cannot be stopped or
+            unpaused is no reason to leave the others as they are.
+        """
+        order = {name: self._catalogue[name].order if name in self._catalogue else 0 for name in names}
+        failures: list[BaseException] = []
+        for step in sorted(set(order.values()), reverse=backwards):
+            phase = [name for name in names if order[name] == step]
+            with ThreadPoolExecutor(max_workers=len(phase)) as pool:
+                done = [pool.submit(self._locked, name, verb) for name in phase]
+            failures += [error for future in done if (error := future.exception()) is not None]
+            if failures and not thorough:
+                break
+        if failures:
+            raise failures[0]
+
+    def _locked(self, name: str, verb: Verb) -> None:
+        with self._lock(name, self._grace(name)):
+            try:
+                with engine(name) as client:
+                    verb(client, name)
+            except ConfigurationError:
+                raise
+            except ServiceError as error:
+                if "last log lines" in error.what:
+                    raise
+                what = f"{error.what}{self._last_lines(name)}"
+                raise ServiceError(what, where=error.where, tried=error.tried, todo=error.todo) from error
+
+    @contextmanager
+    def _lock(self, name: str, limit: float) -> Iterator[None]:
+        self._locks.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._locks / f"{self._project.name}-{name}.lock", timeout=limit + _LOCK_LIMIT)
+        try:
+            held = lock.acquire()
+        except Timeout as error:
+            raise ServiceError(
+                f"somebody else has been working on {name} for too long", where=str(lock.lock_file)
+            ) from error
+        with held:
+            yield
+
+    def _last_lines(self, name: str) -> str:
+        """For the end of an error; empty where the engine has nothing to tell, which is the error then anyway."""
+        try:
+            log = self.logs(name, _LOG_LINES)
+        except ArchonError as error:
+            log = f"(not to be had: {error.what})"
+        return f"\nlast log lines of {name}:\n{log or '(none)'}"

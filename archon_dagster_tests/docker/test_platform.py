@@ -1,0 +1,128 @@
+"""A whole small platform in containers: backup, restore and start as on the sandbox, and nothing else is touched."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import threading
+from collections.abc import Iterator
+from unittest.mock import patch
+
+import pytest
+import yaml
+
+from archon_dagster.backup.backup import BackupRequest, take_backup
+from archon_dagster.context import OperationContext, open_context
+from archon_dagster.platform.readiness import wait_until_ready
+from archon_dagster.platform.settings import load_settings
+from archon_dagster.repository.manifest import Fingerprint
+from archon_dagster.restore.restore import RestoreRequest, restore_backup
+from archon_dagster.sandbox.seed import seed
+from archon_dagster.startup.start import start_services
+from archon_dagster.stores.base import STORES, StoreName
+from archon_dagster_tests.docker import servers
+from archon_dagster_tests.docker.conftest import Compose, docker, name_of
+from archon_dagster_tests.eventually import eventually
+
+pytestmark = [pytest.mark.docker, pytest.mark.sandbox, pytest.mark.timeout(600)]
+
+SMALL = {"limit": 12, "max_points": 60}
+SERVICES = ("qdrant", "memgraph", "postgres", "archon-agents")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
+    """A running platform, for the whole module."""
+    servers.require_same_python()
+    made = Compose(tmp_path_factory.mktemp("platform"), name_of("platform"))
+    ports = {name: servers.free_port() for name in SERVICES}
+    made.write(servers.services(ports), volumes=servers.VOLUMES)
+    servers.write_settings(made, ports)
+    home = tmp_path_factory.mktemp("control")
+    with patch.dict("os.environ", {"ARCHON_HOME": str(home), "ARCHON_PROJECT_DIR": str(made.directory)}):
+        try:
+            made.runtime.up()
+            settings = load_settings()
+            wait_until_ready(SERVICES, settings, made.runtime)
+            seed(settings, made.runtime, **SMALL)  # type: ignore[arg-type]
+            yield made
+        finally:
+            made.remove()
+
+
+@pytest.fixture
+def context(
+    project: Compose, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> OperationContext:
+    monkeypatch.setenv("ARCHON_HOME", str(tmp_path_factory.mktemp("control")))
+    monkeypatch.setenv("ARCHON_PROJECT_DIR", str(project.directory))
+    made = open_context(load_settings())
+    start_all(made)
+    return made
+
+
+def start_all(context: OperationContext) -> None:
+    started = start_services((), context.settings, context.runtime, threading.Event())
+    assert [one.service for one in started.services if not one.ready] == []
+
+
+def fingerprints(context: OperationContext) -> dict[StoreName, Fingerprint]:
+    found: dict[StoreName, Fingerprint] = {}
+    for name in STORES:
+        with context.work() as work:
+            found[name] = context.stores[name].fingerprint(work)
+    return found
+
+
+def test_what_was_destroyed_is_restored_as_it_was_and_the_writer_was_held_still(context: OperationContext) -> None:
+    before = fingerprints(context)
+    backup = take_backup(context, BackupRequest())
+    assert backup.manifest.window.paused == ("archon-agents",)
+    with context.runtime.exec("postgres", ["psql", "-qX", "-c", "DROP SCHEMA public CASCADE; CREATE SCHEMA public"],
+                              env={"PGUSER": "postgres"}) as command:  # fmt: skip
+        command.stdin.close()
+        assert command.wait(60.0) == 0
+    assert fingerprints(context) != before
+    restore_backup(context, RestoreRequest(backup.manifest.id, "RESTORE"))
+    assert fingerprints(context) == before
+    assert {one.state for one in context.runtime.status()} == {"running"}
+
+
+@pytest.mark.parametrize("service", ["qdrant", "memgraph", "postgres"])
+def test_the_healthcheck_of_the_platforms_compose_file_tells_a_server_from_none(
+    context: OperationContext, project: Compose, service: str
+) -> None:
+    written = yaml.safe_load((servers.CHECKOUT / "docker" / "platform" / "compose.yaml").read_text())
+    check = [part.replace("$$", "$") for part in written["services"][service]["healthcheck"]["test"][1:]]
+    check = [re.sub(r"\$\{\w+:-(\w+)\}", r"\1", part) for part in check]
+
+    def answer_in(container: str) -> int:
+        path = f"PATH={servers.postgres.programs()}:/usr/bin:/bin"
+        command = ["docker", "exec", "--env", path, project.container(container), *check]
+        return subprocess.run(command, check=False, capture_output=True, timeout=60).returncode
+
+    assert answer_in(service) == 0
+    others = {"qdrant": "memgraph", "memgraph": "postgres", "postgres": "memgraph"}
+    assert answer_in(others[service]) != 0
+
+
+def test_a_removed_store_keeps_its_data_and_is_started_again(context: OperationContext, project: Compose) -> None:
+    before = fingerprints(context)
+    docker("rm", "--force", project.container("qdrant"), project.container("postgres"))
+    eventually(lambda: {one.state for one in context.runtime.status()} == {"absent", "running"})
+    start_all(context)
+    assert fingerprints(context) == before
+
+
+def test_a_frozen_platform_goes_on_when_it_is_started(context: OperationContext) -> None:
+    context.runtime.pause("archon-agents", "qdrant")
+    start_all(context)
+    assert {one.state for one in context.runtime.status()} == {"running"}
+
+
+def test_a_stopped_platform_starts_in_order_with_its_data(context: OperationContext) -> None:
+    before = fingerprints(context)
+    context.runtime.down()
+    assert {one.state for one in context.runtime.status()} == {"absent"}
+    start_all(context)
+    assert fingerprints(context) == before
