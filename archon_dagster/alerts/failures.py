@@ -37,13 +37,18 @@ class FailedRun:
 
 def run_page(settings: Settings, run_id: str) -> str | None:
     """Where a run is seen in the UI, where one is known to be running."""
+    return ui_page(settings, f"runs/{run_id}")
+
+
+def ui_page(settings: Settings, path: str) -> str | None:
+    """A page of the UI, where one is known to be running."""
     url = settings.webserver_url
     if url is None:
         try:
             url = str(json.loads((settings.home / "webserver.json").read_text())["url"])  # `archon up` notes it there
         except (OSError, ValueError, KeyError):
             return None
-    return f"{url.rstrip('/')}/runs/{run_id}"
+    return f"{url.rstrip('/')}/{path}"
 
 
 def source_of(job: str) -> str:

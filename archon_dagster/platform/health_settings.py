@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -60,6 +61,8 @@ class HealthSettings(BaseSettings):
 
     # who is watched, and how often
     health_watched: tuple[str, ...] = Field(default=(), alias="ARCHON_HEALTH_WATCHED")  # JSON; empty: the runtime's
+    # JSON: who depends on whom besides the catalogue's, e.g. {"supabase": ["postgres"]} where that is its database
+    health_depends: dict[str, tuple[str, ...]] = Field(default_factory=dict, alias="ARCHON_HEALTH_DEPENDS")
     health_interval: int = Field(default=30, alias="ARCHON_HEALTH_INTERVAL", ge=1)  # between two rounds
     health_heartbeat: float = Field(default=600.0, alias="ARCHON_HEALTH_HEARTBEAT", gt=0)  # events without a change
     health_round_limit: float = Field(default=2.5, alias="ARCHON_HEALTH_ROUND_LIMIT", gt=0, lt=3)  # of a whole round
@@ -86,6 +89,18 @@ class HealthSettings(BaseSettings):
     @classmethod
     def _watched(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return known_services(value)
+
+    @field_validator("health_depends", mode="before")
+    @classmethod
+    def _as_json(cls, value: Any) -> Any:
+        """A ``.env`` that is handed over as a mapping holds the text."""
+        return json.loads(value) if isinstance(value, str) else value
+
+    @field_validator("health_depends")
+    @classmethod
+    def _depends(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        known_services((*value, *(name for names in value.values() for name in names)))
+        return value
 
     @field_validator("health_policies")
     @classmethod

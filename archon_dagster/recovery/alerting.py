@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from archon_dagster.alerts.alert import Alert, Severity
@@ -22,12 +23,12 @@ _SEVERITY: dict[Kind, Severity] = {
 }
 
 
-def news(incidents: list[Incident], now: datetime, link: str | None) -> list[Event]:
-    """What to tell of incidents; telling it again says nothing new."""
+def news(incidents: list[Incident], now: datetime, link: Callable[[Incident], str | None]) -> list[Event]:
+    """What to tell of incidents; telling it again says nothing new. :param link: where an open one is looked at."""
     told: list[Event] = []
     for incident in incidents:
         if incident.is_open:
-            told.append(Raised(alert_of(incident, link)))
+            told.append(Raised(alert_of(incident, link(incident))))
         elif incident.closed is not None and now - incident.closed < LATELY:
             told.append(Cleared(subject(incident), outcome_of(incident)))
     return told
@@ -75,9 +76,10 @@ def outcome_of(incident: Incident) -> str:
 
 
 def pause_alert(pause: Pause, now: datetime) -> Alert:
-    """That nothing is done automatically; told also while everything else is silent."""
+    """That nothing is done automatically; told once for each pause, also while everything else is silent."""
+    begun = f"{pause.since.astimezone(UTC):%Y%m%dT%H%M%SZ}" if pause.since else "damaged"
     return Alert(
-        incident=PAUSED,
+        incident=f"{PAUSED}@{begun}",
         severity="info",
         title="the automation is paused",
         what=str(pause),

@@ -29,10 +29,11 @@ def classify(findings: Findings) -> tuple[Case, ...]:
     """Everything that is wrong now, one case for each root cause; all of it in one where everything is down."""
     unwell = findings.unwell
     if is_complete(findings):
-        names = in_order(name for name in unwell if not BY_NAME[name].external)
+        elsewhere = tuple(name for name in in_order(unwell) if BY_NAME[name].external and not _own(findings, name))
+        names = in_order(unwell.keys() - set(elsewhere))
         roots = tuple(name for name in names if not _own(findings, name))
-        rest = tuple(_case(findings, name) for name in in_order(unwell) if BY_NAME[name].external)
-        return (Case("complete_failure", roots, (*roots, *(name for name in names if name not in roots))), *rest)
+        everything = Case("complete_failure", roots, (*roots, *(name for name in names if name not in roots)))
+        return (everything, *(_case(findings, name) for name in elsewhere))
     return tuple(_case(findings, name) for name in in_order(unwell) if not unwell[name].causes)
 
 

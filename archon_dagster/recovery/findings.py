@@ -20,6 +20,7 @@ ProofKind = Literal[
     "garbage",  # stored points do not find themselves
     "collapsed",  # far fewer records than the last good backup has
     "came_up_empty",  # nothing at all, where the last good backup has records
+    "half_restored",  # a restore was interrupted while it replaced them
     "cannot_load",  # the server ends at start because of it; its log says so
 ]
 
@@ -67,6 +68,8 @@ class Findings:
     :param watched: every service that was looked at.
     :param proofs: what is proven about the data.
     :param unsure: services of which nothing can be said now, with the reason: in maintenance, or not known yet.
+    :param uncounted: stores whose records could not be looked at now, with the reason: they may be lost or not.
+    :param counted: when graph and database were last counted; ``None``: they are not.
     :param at_work: what the holder of the platform lock does, e.g. ``restore of 2026…``; empty: nobody.
     :param interrupted: of a restore that was killed: how it is finished or undone; empty: there is none.
     :param backups: the newest good backup of each store; ``backups_known``: the repository could be asked.
@@ -77,6 +80,8 @@ class Findings:
     watched: frozenset[str] = frozenset()
     proofs: tuple[Proof, ...] = ()
     unsure: Mapping[str, str] = field(default_factory=dict)
+    uncounted: Mapping[str, str] = field(default_factory=dict)
+    counted: datetime | None = None
     at_work: str = ""
     interrupted: str = ""
     backups: Mapping[StoreName, str] = field(default_factory=dict)

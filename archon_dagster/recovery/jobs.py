@@ -68,7 +68,7 @@ def _recovery_job(name: str, verbs: frozenset[Verb], runtime: str, description: 
             incident = recovery.book.get(config.incident) if config.incident else first_due(recovery)
             return respond(recovery, incident.id, verbs) if incident is not None else []
 
-        _conclude(context, operations.settings(), _in_run(context, operations, work))
+        conclude(context, operations.settings(), _in_run(context, operations, work), about=config.incident)
 
     @dg.job(
         name=name,
@@ -117,7 +117,7 @@ def respond_to_p0(context: dg.OpExecutionContext, config: P0Config, operations: 
         done = p0_response(config.description, recovery, settings, open_runtime(settings), notify)
         return list(done.outcomes) or [Outcome(done.incident, "recovered", "nothing was found broken")]
 
-    _conclude(context, operations.settings(), _in_run(context, operations, work))
+    conclude(context, operations.settings(), _in_run(context, operations, work))
 
 
 @dg.op(pool=PLATFORM_POOL, description="Start a site, restore what is missing there, look whether it is well.")
@@ -131,7 +131,7 @@ def recover_a_site(context: dg.OpExecutionContext, config: DisasterConfig, opera
         how: Literal["recovered", "escalated"] = "recovered" if incident.state == "recovered" else "escalated"
         return [Outcome(incident, how, incident.events[-1].text)]
 
-    _conclude(context, operations.settings(), _in_run(context, operations, work))
+    conclude(context, operations.settings(), _in_run(context, operations, work))
 
 
 @dg.job(
@@ -182,14 +182,18 @@ def _in_run(context: dg.OpExecutionContext, operations: Operations, work: Callab
         ) from error
 
 
-def _conclude(context: dg.OpExecutionContext, settings: Settings, outcomes: list[Outcome]) -> None:
-    """Show what came of it; a run whose incident needs a person is red."""
+def conclude(context: dg.OpExecutionContext, settings: Settings, outcomes: list[Outcome], *, about: str = "") -> None:
+    """Show what came of it; a run whose incident needs a person is red.
+
+    :param about: the incident that the run was started for; what it met besides has its own alert, and no say in its
+        colour. Empty: it was started for whatever is broken.
+    """
     book = Book(settings.home)
     for outcome in outcomes:
         record(context, book, book.get(outcome.incident.id))
     said = [f"{one.incident.id} {one.incident.title}: {one.how}, {one.why}" for one in outcomes]
     context.log.info("\n".join(said) or "nothing is broken that something could be done about")
-    handed = [one for one in outcomes if one.how == "escalated"]
+    handed = [one for one in outcomes if one.how == "escalated" and about in ("", one.incident.id)]
     if handed:
         commands = [command for one in handed for command in book.get(one.incident.id).commands]
         raise dg.Failure("\n".join(["a person is needed:", *said, "what to do:", *commands]), allow_retries=False)

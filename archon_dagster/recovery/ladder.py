@@ -63,7 +63,20 @@ class _Ladder:
         for name in self.incident.services:
             if name in self.findings.unsure:
                 return Wait(self.now + AGAIN, f"{name}: {self.findings.unsure[name]}")
+        if self.incident.kind in ("store_lost", "store_corrupt") and (why := self._not_disproven()):
+            return Wait(self.now + AGAIN, why)
         return Recovered("every service concerned is well again")
+
+    def _not_disproven(self) -> str:
+        """A proven loss is over when the contrary was seen since; that a look has failed proves nothing."""
+        known = max(e.at for e in self.incident.events if e.kind in ("confirmed", "classified", "relapsed"))
+        for root in self.incident.roots:
+            store = BY_NAME[root].store or ""
+            if why := self.findings.uncounted.get(store):
+                return f"{root}: its records could not be looked at: {why}"
+            if store in ("graph", "relational") and self.findings.counted and self.findings.counted < known:
+                return f"{root}: its records were not counted since the loss was seen"
+        return ""
 
     # what is wrong
 

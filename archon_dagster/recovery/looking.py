@@ -5,18 +5,22 @@ The one place where recovery meets the monitor's own words.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from archon_dagster.asking import ask_all
-from archon_dagster.errors import BackupNotFound
+from archon_dagster.errors import BackupNotFound, StoreError
 from archon_dagster.health import at_work, monitor
 from archon_dagster.health import state as states
+from archon_dagster.health.background import COUNTED
+from archon_dagster.health.consistency import DATABASE_GONE
 from archon_dagster.health.evaluation import ServiceState
-from archon_dagster.health.samples import Facet
+from archon_dagster.health.knowledge import Counts
+from archon_dagster.health.root_cause import below, explain
+from archon_dagster.health.samples import Facet, Sample
+from archon_dagster.health.sampling import UNSEEN
 from archon_dagster.health.state import MonitorState
 from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.platform.services import BY_NAME
@@ -29,16 +33,17 @@ from archon_dagster.recovery.panic import panicked_over
 from archon_dagster.repository.repository import Repository
 from archon_dagster.restore.journal import JournalFile
 from archon_dagster.stores.base import STORES, StoreName
+from archon_dagster.stores.open import open_stores
 
 STALE = 5  # intervals of the monitor (and at least a minute) after which its word is too old to act on
 _ASK_LIMIT = 10.0  # seconds for the repository and the logs
 _UNSURE = ("unknown", "maintenance")
 _FEW = 10  # records; a store that had fewer may as well be empty
-_GONE = re.compile(r'database ".*" does not exist')
 _PROBLEMS: dict[str, ProofKind] = {
     "dead_collection": "unreadable",
     "garbage_collection": "garbage",
     "count_collapsed": "collapsed",
+    "half_restored": "half_restored",
 }
 
 
@@ -58,12 +63,14 @@ def fresh(settings: Settings, runtime: Runtime) -> Findings:
     holds it is taken to be changing things.
     """
     before = states.load(settings.home)
-    known = replace(before.known, live_at=0.0, expected_at=0.0)
+    # what was counted before is forgotten: a count that fails now must not be taken for the one before the loss
+    known = replace(before.known, live={}, live_at=0.0, expected_at=0.0)
     found = monitor.tick(settings, runtime, before=replace(before, known=known))
     if found.events or any(one.state == "unhealthy" for one in found.state.services.values()):
         # a tick with bad news leaves the slower looks to the next one, and what they find counts from the next one on
         found = monitor.tick(settings, runtime, before=found.state)
-    return findings_of(found.state, settings, runtime, thorough=True)
+    seen = findings_of(found.state, settings, runtime, thorough=True)
+    return replace(seen, uncounted={**seen.uncounted, **_unexamined(found.samples.get(HOLDER["vectors"]))})
 
 
 def findings_of(state: MonitorState, settings: Settings, runtime: Runtime, *, thorough: bool = False) -> Findings:
@@ -75,10 +82,12 @@ def findings_of(state: MonitorState, settings: Settings, runtime: Runtime, *, th
     unsure |= dict.fromkeys(stopped_on_purpose(settings.home), "stopped on purpose by an emergency response")
     bad = {name: one for name, one in state.services.items() if one.state == "unhealthy" and name not in unsure}
     proofs = [*_proofs(state, bad), *_database_gone(state)]
-    more = _asked(settings, runtime, bad) if bad or proofs or thorough else {}
-    backups, panics, purpose = more.get("backups"), more.get("panics"), more.get("at_work")
-    proofs += panics if isinstance(panics, list) else []
-    unwell = {name: _finding(name, one, state) for name, one in bad.items()}
+    more = _asked(settings, runtime, state, bad) if bad or proofs or thorough else {}
+    backups, purpose = more.get("backups"), more.get("at_work")
+    for found in (more.get("panics"), more.get("databases")):
+        proofs += found if isinstance(found, list) else []
+    causes = _causes(state, bad, proofs, settings)
+    unwell = {name: _finding(name, one, causes) for name, one in bad.items()}
     for proof in proofs:
         holder = HOLDER[proof.store]
         if holder not in unwell:
@@ -91,6 +100,8 @@ def findings_of(state: MonitorState, settings: Settings, runtime: Runtime, *, th
         watched=frozenset(state.services),
         proofs=tuple(proofs),
         unsure={name: why for name, why in unsure.items() if name not in unwell},
+        uncounted=_uncounted(state, backups if isinstance(backups, dict) else {}) if settings.health_counts else {},
+        counted=_instant(state.known.live_at) if settings.health_counts and state.known.live_at else None,
         at_work=work,
         interrupted=journal.advice if journal is not None and not work else "",
         backups=backups if isinstance(backups, dict) else {},
@@ -98,12 +109,40 @@ def findings_of(state: MonitorState, settings: Settings, runtime: Runtime, *, th
     )
 
 
-def _asked(settings: Settings, runtime: Runtime, bad: Mapping[str, ServiceState]) -> Mapping[str, object]:
+def _uncounted(state: MonitorState, backups: Mapping[StoreName, str]) -> dict[str, str]:
+    """The stores of which the monitor cannot say whether anything is lost.
+
+    A server under load may be too slow to be counted, and the newest backup may be younger than the monitor's last
+    question for one.
+    """
+    found: dict[str, str] = {}
+    for store in COUNTED:
+        counted = state.known.live.get(store, Counts(None, "not counted yet"))
+        compared = store in state.known.expected
+        if HOLDER[store] not in state.services or not (compared or store in backups):
+            continue
+        if counted.counts is None:
+            found[store] = counted.detail or "not counted"
+        elif not compared:
+            found[store] = f"not compared with backup {backups[store]} yet"
+    return found
+
+
+def _unexamined(sample: Sample | None) -> dict[str, str]:
+    """The same of the vectors, which every round looks at."""
+    seen = sample.facet("functional") if sample is not None else None
+    return {"vectors": seen.detail} if seen is not None and (seen.passed is None or UNSEEN in seen.detail) else {}
+
+
+def _asked(
+    settings: Settings, runtime: Runtime, state: MonitorState, bad: Mapping[str, ServiceState]
+) -> Mapping[str, object]:
     """What takes longer, side by side; only asked where something is wrong."""
     return ask_all(
         {
             "backups": lambda: newest_backups(settings),
             "panics": lambda: list(_panics(runtime, bad)),
+            "databases": lambda: list(_dropped_lately(state, bad, settings, runtime)),
             "at_work": lambda: at_work.purpose(settings),
         },
         _ASK_LIMIT,
@@ -124,8 +163,18 @@ def newest_backups(settings: Settings) -> dict[StoreName, str]:
     return found
 
 
-def _finding(name: str, one: ServiceState, state: MonitorState) -> Finding:
-    return Finding(name, one.detail, _instant(one.first_seen), _instant(one.since), state.causes.get(name, ()))
+def _finding(name: str, one: ServiceState, causes: Mapping[str, tuple[str, ...]]) -> Finding:
+    return Finding(name, one.detail, _instant(one.first_seen), _instant(one.since), causes.get(name, ()))
+
+
+def _causes(
+    state: MonitorState, bad: Mapping[str, ServiceState], proofs: Iterable[Proof], settings: Settings
+) -> Mapping[str, tuple[str, ...]]:
+    """Who is to blame: as the monitor says, unless something is proven of somebody it calls well."""
+    proven = {HOLDER[proof.store]: True for proof in proofs}
+    if proven.keys() <= bad.keys():
+        return state.causes
+    return explain(proven | {name: one.reached for name, one in bad.items()}, settings.health_depends)
 
 
 def _proven(holder: str, proof: Proof, state: MonitorState) -> Finding:
@@ -166,8 +215,26 @@ def _refined(state: MonitorState, store: StoreName, kind: ProofKind, facet: Face
 def _database_gone(state: MonitorState) -> Iterator[Proof]:
     """A server without its database accepts connections and cannot be counted."""
     counted = state.known.live.get("relational")
-    if counted is not None and counted.counts is None and _GONE.search(counted.detail):
+    if counted is not None and counted.counts is None and DATABASE_GONE.search(counted.detail):
         yield Proof("relational", "gone", counted.detail)
+
+
+def _dropped_lately(
+    state: MonitorState, bad: Mapping[str, ServiceState], settings: Settings, runtime: Runtime
+) -> Iterator[Proof]:
+    """Who needs the database has failed, and its server is well: was it dropped since the monitor last counted?"""
+    holder = HOLDER["relational"]
+    one = state.services.get(holder)
+    unexplained = [name for name in bad if not state.causes.get(name)]
+    if one is None or one.state != "healthy":
+        return
+    if not any(holder in below(name, settings.health_depends) for name in unexplained):
+        return
+    try:
+        open_stores(settings, runtime)["relational"].describe()
+    except StoreError as error:
+        if DATABASE_GONE.search(str(error)):
+            yield Proof("relational", "gone", str(error).splitlines()[0])
 
 
 def _panics(runtime: Runtime, bad: Mapping[str, ServiceState]) -> Iterator[Proof]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from archon_dagster.health.root_cause import Depends, below
 from archon_dagster.platform.services import BY_NAME
 from archon_dagster.recovery.book import Book
 from archon_dagster.recovery.classify import Case, classify, in_order
@@ -37,6 +38,18 @@ def note(book: Book, findings: Findings, policy: Policy, now: datetime, relapse:
     standing = [Standing(one, next_step(one, findings, policy, now, recent)) for one in book.open()]
     left = [settled for one in standing if (settled := settle(book, one, now)) is not None]
     return sorted(left, key=lambda one: (not isinstance(one.decision, Step), _place(one.incident)))
+
+
+def note_others(book: Book, findings: Findings, now: datetime, relapse: float, also: Depends) -> None:
+    """While a recovery is at work: open incidents of what it cannot be the cause of, and nothing else.
+
+    Such a run may restore for hours; that Ollama has failed meanwhile is no news for afterwards.
+
+    :param also: who depends on whom besides the catalogue; an external service that needs one of ours may suffer now.
+    """
+    for case in classify(findings):
+        if case.kind == "external" and not any(below(root, also) for root in case.roots):
+            _enter(book, case, findings, now, relapse)
 
 
 def follow(book: Book, incident: Incident, findings: Findings, now: datetime) -> Incident:

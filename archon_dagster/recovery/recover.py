@@ -117,7 +117,8 @@ class _Climb:
                 return self._end(incident, decision, now)
             if decision is not None and not self._waits(decision, now):
                 return Outcome(incident, "waiting", decision.why)
-            findings = self.recovery.look()
+            if not (isinstance(decided, Step) and decided.verb == "evidence" and decision is None):
+                findings = self.recovery.look()  # evidence changes nothing: what was seen before it still counts
 
     def _take(self, step: Step, incident: Incident, findings: Findings) -> Wait | Escalate | None:
         """Take a step; ``None`` when it has ended, well or not."""

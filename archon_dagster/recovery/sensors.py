@@ -12,21 +12,21 @@ from typing import NamedTuple
 import dagster as dg
 
 from archon_dagster.alerts.alerting import Alerting
-from archon_dagster.alerts.book import Cleared, Raised
-from archon_dagster.alerts.failures import run_page
+from archon_dagster.alerts.book import Raised
+from archon_dagster.alerts.failures import ui_page
 from archon_dagster.backup.schedules import BUSY
 from archon_dagster.errors import ConfigurationError
 from archon_dagster.platform import automation
 from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.settings import Settings
-from archon_dagster.recovery.alerting import PAUSED, news, pause_alert
-from archon_dagster.recovery.assets import materialization
+from archon_dagster.recovery.alerting import news, pause_alert
+from archon_dagster.recovery.assets import KEY, materialization
 from archon_dagster.recovery.book import Book
 from archon_dagster.recovery.decision import Escalate, Wait
 from archon_dagster.recovery.incident import Incident, Step
 from archon_dagster.recovery.jobs import INCIDENT_TAG, RECOVERIES, full_recovery, recover_store, restart_failed_services
 from archon_dagster.recovery.looking import confirmed
-from archon_dagster.recovery.noting import Standing, note, settle
+from archon_dagster.recovery.noting import Standing, note, note_others, settle
 from archon_dagster.recovery.recover import SERVICE_VERBS
 from archon_dagster.recovery.tools import WorkerFile, policy_now
 from archon_dagster.resources import Operations
@@ -48,10 +48,8 @@ def disaster_recovery(context: dg.SensorEvaluationContext, operations: Operation
     """One look at what is confirmed; see the module."""
     settings = operations.settings()
     working = _at_work(context.instance, settings)
-    if working:
-        return dg.SkipReason(f"a recovery is at work: run {working}")
     try:
-        return _Tick(context, settings).run()
+        return _Tick(context, settings).beside(working) if working else _Tick(context, settings).run()
     except ConfigurationError as error:  # no platform here
         return dg.SkipReason(error.what)
 
@@ -60,6 +58,15 @@ class _Tick:
     def __init__(self, context: dg.SensorEvaluationContext, settings: Settings):
         self.context, self.settings, self.now = context, settings, datetime.now(UTC)
         self.book, self.policy = Book(settings.home), policy_now(settings, self.now)
+
+    def beside(self, working: str) -> dg.SkipReason:
+        """While a recovery is at work nothing is launched, but what happens is told."""
+        findings = confirmed(self.settings, open_runtime(self.settings))
+        if findings is not None:
+            settings = self.settings
+            note_others(self.book, findings, self.now, settings.recovery_relapse, settings.health_depends)
+        self._tell(self.book.all())
+        return dg.SkipReason(f"a recovery is at work: run {working}")
 
     def run(self) -> dg.SensorResult | dg.SkipReason:
         findings = confirmed(self.settings, open_runtime(self.settings))
@@ -128,8 +135,8 @@ class _Tick:
         if not alerting.channels:
             return
         pause = automation.paused(self.settings.home, self.now)
-        events = news(incidents, self.now, _page(self.settings, self.context.instance, incidents))
-        events.append(Raised(pause_alert(pause, self.now)) if pause else Cleared(PAUSED, "it goes on"))
+        events = news(incidents, self.now, lambda one: _page(self.settings, self.context.instance, one))
+        events += [Raised(pause_alert(pause, self.now))] if pause else []
         told = [notice for event in events for notice in alerting.tell(event)]
         if told:
             alerting.flush()
@@ -183,12 +190,12 @@ def _is_dead(run_id: str, started: datetime, settings: Settings) -> bool:
     return datetime.now(UTC) - started > GRACE and not Book(settings.home).at_work
 
 
-def _page(settings: Settings, instance: dg.DagsterInstance, incidents: list[Incident]) -> str | None:
-    """The newest run of the newest open incident."""
-    for incident in incidents:
-        if incident.is_open and (runs := _runs_of(instance, incident)):
-            return run_page(settings, runs[0].run_id)
-    return None
+def _page(settings: Settings, instance: dg.DagsterInstance, incident: Incident) -> str | None:
+    """The newest run of an incident; its own page before there is one."""
+    runs = _runs_of(instance, incident)
+    return ui_page(
+        settings, f"runs/{runs[0].run_id}" if runs else f"assets/{'/'.join(KEY.path)}?partition={incident.id}"
+    )
 
 
 def _partitions(instance: dg.DagsterInstance, incidents: list[Incident]) -> list[dg.AddDynamicPartitionsRequest]:

@@ -45,18 +45,24 @@ SUPABASE_SECRET = "SUPABASE_JWT_SECRET"
 
 _PRIVATE = (GRAPH_PASSWORD, SUPABASE_SECRET)
 
+_QDRANT_FILES, _MEMGRAPH_FILES = "ARCHON_QDRANT_STORAGE", "ARCHON_MEMGRAPH_DATA"
+"""Where the stores' files are, so that the automatic recovery can copy and set them aside."""
+
 _OWN = frozenset(
     {
         *(variable for variable, _ in _ADDRESSES.values()),
         *("MEMGRAPH_USER", "MEMGRAPH_PASSWORD", REAL_QDRANT, REAL_MEMGRAPH, *_PRIVATE),
         *("SUPABASE_SERVICE_KEY", "SUPABASE_ANON_KEY"),
         *("POSTGRES_HOST", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB", "ARCHON_RUNTIME"),
+        *(_QDRANT_FILES, _MEMGRAPH_FILES),
     }
 )
 
 _FIXED = {
     "ARCHON_RUNTIME": "processes",
     "ARCHON_ENVIRONMENT": "development",
+    "ARCHON_HEALTH_DEPENDS": '{"supabase": ["postgres"]}',  # the stand-in's tables are there
+    "ARCHON_RECOVERY": "restore",  # nobody's data are at stake here: the whole ladder may be seen at work
     "POSTGRES_HOST": ports.LOOPBACK,
     "POSTGRES_USER": postgres.USER,
     "POSTGRES_DB": postgres.DATABASE,
@@ -156,8 +162,18 @@ def addresses(environment: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in environment.items() if key in known}
 
 
+def files(layout: Layout, environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that say where the stores keep their files; a real server has a directory of its own."""
+    qdrant, memgraph = ("server" if real in environment else "embedded" for real in (REAL_QDRANT, REAL_MEMGRAPH))
+    return {
+        _QDRANT_FILES: str(layout.data("vectors") / qdrant / "storage"),
+        _MEMGRAPH_FILES: str(layout.data("graph") / memgraph),
+    }
+
+
 def write(layout: Layout, environment: Mapping[str, str]) -> None:
     """Write the variables, and the sandbox's own copy; for their owner only: passwords are among them."""
+    environment = {**environment, **files(layout, environment)}
     own = {key: value for key, value in environment.items() if key in _OWN}
     write_private(layout.variables, json.dumps(own, indent=2) + "\n")
     lines = [f"{key}={_quoted(value)}\n" for key, value in sorted(public(environment).items())]

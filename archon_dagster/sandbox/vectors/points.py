@@ -177,4 +177,7 @@ def _rendered_vector(found: Any) -> str:
 
 
 def _floats(values: list[float]) -> str:
-    return f"[{','.join(numpy.asarray(values, dtype=numpy.float32).astype('U16').tolist())}]"
+    """Numbers as JSON text; what is none (a damaged file holds such) is null, as a real server writes it."""
+    numbers = numpy.asarray(values, dtype=numpy.float32)
+    words = numpy.where(numpy.isfinite(numbers), numbers.astype("U16"), "null")
+    return f"[{','.join(words.tolist())}]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from archon_dagster.alerts.book import Cleared, Policy, Raised, decide
+from archon_dagster.alerts.book import Cleared, Policy, Raised, Tick, decide
 from archon_dagster.platform.automation import Pause
 from archon_dagster.recovery.alerting import alert_of, news, pause_alert
 from archon_dagster.recovery.incident import Event, Incident, Step, open_incident
@@ -16,6 +16,18 @@ def incident() -> Incident:
     made = open_incident("single_service", ("qdrant",), ("qdrant",), at(0), at(-3), "qdrant: no answer")
     made = made.with_event(Event(at=at(1), kind="started", step=step))
     return made.with_event(Event(at=at(3), kind="finished", step=step, ok=False, seconds=2.0))
+
+
+def nowhere(_: Incident) -> None: ...
+
+
+def test_every_incident_has_its_own_link() -> None:
+    one, other = incident(), incident()
+    told = news([one, other], at(5), lambda it: f"http://ui/{it.id}")
+    assert [event.alert.link for event in told if isinstance(event, Raised)] == [
+        f"http://ui/{one.id}",
+        f"http://ui/{other.id}",
+    ]
 
 
 def test_an_open_incident_is_a_warning_that_says_what_was_tried() -> None:
@@ -34,7 +46,7 @@ def test_it_is_told_once_and_its_end_once() -> None:
     one, book, told = incident(), {}, []  # type: ignore[var-annotated]
     over = one.note(at(20), "recovered", "well")
     for state, seconds in ((one, 5), (one, 10), (over, 21), (over, 30)):
-        for event in news([state], at(seconds), None):
+        for event in news([state], at(seconds), nowhere):
             book, notices = decide(book, event, at(seconds), Policy())  # type: ignore[assignment]
             told += [notice.kind for notice in notices]
     assert told == ["opened", "resolved"]
@@ -42,11 +54,34 @@ def test_it_is_told_once_and_its_end_once() -> None:
 
 def test_an_end_of_long_ago_is_no_news() -> None:
     over = incident().note(at(20), "recovered", "well")
-    assert [type(event) for event in news([over], at(60), None)] == [Cleared]
-    assert news([over], at(20) + timedelta(hours=2), None) == []
+    assert [type(event) for event in news([over], at(60), nowhere)] == [Cleared]
+    assert news([over], at(20) + timedelta(hours=2), nowhere) == []
 
 
 def test_a_pause_is_told_even_though_everything_else_is_silent() -> None:
     pause = Pause(since=at(0), until=at(7200), why="disk", who="ann")
     _, notices = decide({}, Raised(pause_alert(pause, at(1))), at(1), Policy(silent={"*": "paused"}))
     assert len(notices) == 1 and "disk" in notices[0].alert.what
+
+
+def test_every_pause_is_told_once_the_second_one_too() -> None:
+    book, told = {}, []  # type: ignore[var-annotated]
+    for begin in (0, 10_000):
+        pause = Pause(since=at(begin), until=at(begin + 7200), why="disk", who="ann")
+        for seconds in (begin + 1, begin + 6):
+            event = Raised(pause_alert(pause, at(seconds)))
+            book, notices = decide(book, event, at(seconds), Policy(silent={"*": "paused"}))  # type: ignore[assignment]
+            told += [notice.kind for notice in notices]
+    assert told == ["note", "note"]
+
+
+def test_one_that_lasts_is_told_again_each_interval_and_its_end_once() -> None:
+    one, policy = incident(), Policy(reminder=60)
+    over = one.note(at(200), "recovered", "well")
+    events = [*((event, 0) for event in news([one], at(0), nowhere)), (Tick(), 59), (Tick(), 61), (Tick(), 62)]
+    events += [(event, 201) for event in news([over], at(201), nowhere)] + [(Tick(), 500)]
+    book, told = {}, []  # type: ignore[var-annotated]
+    for event, seconds in events:
+        book, notices = decide(book, event, at(seconds), policy)  # type: ignore[assignment]
+        told += [(notice.kind, seconds) for notice in notices]
+    assert told == [("opened", 0), ("reminder", 61), ("resolved", 201)]

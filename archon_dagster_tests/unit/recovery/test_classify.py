@@ -53,6 +53,13 @@ def test_everything_down_is_one_incident() -> None:
     assert case.kind == "complete_failure" and set(case.services) == set(OWN)
 
 
+def test_an_external_service_that_only_suffers_is_part_of_the_complete_failure() -> None:
+    causes = {"supabase": ("postgres",)}
+    (case,) = classify(picture([*OWN, "supabase"], causes=causes))
+    assert case.kind == "complete_failure" and "supabase" in case.services and "supabase" not in case.roots
+    assert {one.kind for one in classify(picture([*OWN, "supabase"]))} == {"complete_failure", "external"}
+
+
 def test_everything_affected_by_one_failure_is_not_a_complete_one() -> None:
     """The runbook's script calls both the same: any HEALTHY in the text is partial, and UNHEALTHY contains it."""
     causes = {name: ("memgraph",) for name in OWN if name not in ("qdrant", "memgraph", "postgres")}

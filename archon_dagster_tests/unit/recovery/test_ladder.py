@@ -53,6 +53,26 @@ def step(decision: Decision) -> tuple[str, tuple[str, ...]]:
     return decision.verb, decision.services
 
 
+def test_a_loss_is_not_over_because_the_store_could_not_be_counted() -> None:
+    case = Case(picture(["memgraph"], proofs=[EMPTY_GRAPH]), RESTORING)
+    assert case.incident.kind == "store_lost"
+    waits = case.next(picture(uncounted={"graph": "no answer within 8 s"}), 5)
+    assert isinstance(waits, Wait) and "no answer within 8 s" in waits.why and waits.until is not None
+    assert isinstance(case.next(picture(uncounted={"relational": "busy"}), 6), Recovered)
+    assert isinstance(case.next(picture(), 7), Recovered)
+
+
+def test_a_loss_is_not_over_by_a_count_from_before_it() -> None:
+    case = Case(picture(["memgraph"], proofs=[EMPTY_GRAPH]), RESTORING)
+    assert isinstance(case.next(picture(counted=-20), 5), Wait)
+    assert isinstance(case.next(picture(counted=4), 5), Recovered)
+
+
+def test_who_was_merely_down_is_well_without_being_counted() -> None:
+    case = Case(picture(["memgraph"]))
+    assert isinstance(case.next(picture(uncounted={"graph": "no answer within 8 s"}), 5), Recovered)
+
+
 def test_evidence_comes_before_anything_is_touched() -> None:
     case = Case(picture(["qdrant"]), evidence=False)
     assert step(case.next(picture(["qdrant"]), 0)) == ("evidence", ("qdrant",))

@@ -22,7 +22,9 @@ from archon_dagster.platform import automation, whole_files
 from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.recovery.book import Book
 from archon_dagster.recovery.defs import defs
-from archon_dagster.recovery.jobs import JOBS
+from archon_dagster.recovery.incident import open_incident
+from archon_dagster.recovery.jobs import JOBS, conclude
+from archon_dagster.recovery.recover import Outcome
 from archon_dagster.recovery.sensors import MOST_RUNS, disaster_recovery
 from archon_dagster.recovery.tools import Worker, WorkerFile
 from archon_dagster.resources import Operations
@@ -134,6 +136,15 @@ def test_one_at_a_time(shell: Shell) -> None:
     assert "a recovery is at work" in shell.skipped()
 
 
+def test_what_fails_elsewhere_while_a_recovery_is_at_work_is_noted_at_once(shell: Shell) -> None:
+    shell.confirmed("qdrant")
+    shell.requests()
+    shell.run("recover_store", DagsterRunStatus.NOT_STARTED)
+    shell.confirmed("qdrant", "memgraph", "ollama")
+    assert "a recovery is at work" in shell.skipped()
+    assert {one.roots for one in shell.book.open()} == {("qdrant",), ("ollama",)}
+
+
 def test_an_external_service_starts_no_run_and_asks_a_person(shell: Shell) -> None:
     shell.confirmed("ollama")
     assert shell.requests() == []
@@ -231,3 +242,29 @@ def _start(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
 
     for kind in (DagsterEventType.RUN_STARTING, DagsterEventType.RUN_START):
         instance.report_dagster_event(DagsterEvent(kind.value, run.job_name), run.run_id)
+
+
+@pytest.mark.parametrize(
+    ("started_for", "mended", "red"), [("first", True, False), ("first", False, True), ("", True, True)]
+)
+def test_only_what_a_run_was_started_for_decides_its_colour(
+    shell: Shell, started_for: str, mended: bool, red: bool
+) -> None:
+    """It may meet another incident on its way and hand that one to a person: that one has its own alert."""
+    now = datetime.now(UTC)
+    first, other = (shell.book.add(open_incident("single_service", (name,), (name,), now)) for name in STORES[:2])
+    outcomes = [
+        Outcome(first, "recovered" if mended else "escalated", "it is over"),
+        Outcome(other, "escalated", "3 attempts did not help"),
+    ]
+
+    @dg.op
+    def concluding(context) -> None:  # type: ignore[no-untyped-def]
+        conclude(context, load_settings(**shell.values), outcomes, about=first.id if started_for else "")
+
+    @dg.job
+    def recovery() -> None:
+        concluding()
+
+    ended = recovery.execute_in_process(instance=shell.instance, raise_on_error=False)
+    assert ended.success is not red

@@ -1,0 +1,43 @@
+"""The recovery drill at small scale: `archon up`, failures of different kinds, nobody touching anything."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from archon_dagster_tests.processes import processes_under
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(900)]
+
+REPOSITORY = Path(__file__).parents[2]
+FAILURES = ("kill-archon-frontend", "dropped-database", "worker-killed")
+
+
+def drill(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The drill as it is typed; how fast this machine is today is not what is tested."""
+    return subprocess.run(
+        [sys.executable, "-m", "drills", *arguments, "--interval", "2", "--home", str(home)],
+        cwd=REPOSITORY, env=dict(os.environ), capture_output=True, text=True, timeout=840, check=False,
+    )  # fmt: skip
+
+
+def test_failures_are_detected_told_once_and_recovered_from_with_the_same_data(tmp_path: Path) -> None:
+    only = [word for name in FAILURES for word in ("--only", name)]
+    done = drill(tmp_path / "home", "recovery", *only)
+    *_, last = done.stdout.splitlines()
+    count = len(FAILURES)
+    assert last.startswith(f"DRILL recovered={count}/{count} data=identical within_objective="), done.stdout
+    for kind in ("single_service", "store_lost", "store_corrupt"):
+        assert kind in done.stdout
+    assert processes_under(tmp_path / "home") == []
+
+
+def test_random_kills_end_healthy_with_nothing_lost(tmp_path: Path) -> None:
+    done = drill(tmp_path / "home", "kills", "--kills", "3", "--seed", "7")
+    *_, last = done.stdout.splitlines()
+    assert last == "DRILL kills=3/3 data=identical event_store=within_bound", done.stdout
+    assert done.returncode == 0

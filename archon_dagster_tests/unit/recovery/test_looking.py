@@ -1,0 +1,54 @@
+"""What recovery makes of the monitor's words where it knows more than the monitor does."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from archon_dagster.health.evaluation import ServiceState
+from archon_dagster.health.knowledge import Counts, Expected, Knowledge
+from archon_dagster.health.state import MonitorState
+from archon_dagster.platform.runtime.elsewhere import ElsewhereRuntime
+from archon_dagster.platform.settings import Settings, load_settings
+from archon_dagster.recovery.classify import classify
+from archon_dagster.recovery.findings import Findings
+from archon_dagster.recovery.looking import findings_of
+
+GONE = 'psql: error: FATAL:  database "archon" does not exist'
+
+
+def settings(home: Path) -> Settings:
+    return load_settings(
+        ARCHON_HOME=home, ARCHON_HEALTH_DEPENDS={"supabase": ["postgres"]}, POSTGRES_PORT=1, POSTGRES_PASSWORD="none"
+    )
+
+
+def seen(home: Path, *, detail: str, **causes: tuple[str, ...]) -> Findings:
+    """Supabase answers with errors, PostgreSQL accepts sessions, and this is what counting its records gave."""
+    now = time.time()
+    state = MonitorState(
+        at=now,
+        services={
+            "postgres": ServiceState("healthy", since=now - 60),
+            "supabase": ServiceState("unhealthy", now, now - 3, detail="HTTP 503", reached=True),
+        },
+        causes=causes,
+        known=Knowledge(
+            live={"relational": Counts(None, detail)}, expected={"relational": Expected("20261124T020000Z-0001", {})}
+        ),
+    )
+    return findings_of(state, settings(home), ElsewhereRuntime())
+
+
+def test_who_needs_a_database_that_is_gone_suffers_from_it_though_its_server_is_well(tmp_path: Path) -> None:
+    findings = seen(tmp_path, detail=GONE)
+    (case,) = classify(findings)
+    assert (case.kind, case.roots, case.services) == ("store_lost", ("postgres",), ("postgres", "supabase"))
+    assert findings.unwell["supabase"].causes == ("postgres",)
+
+
+def test_a_database_that_merely_could_not_be_counted_is_not_gone(tmp_path: Path) -> None:
+    findings = seen(tmp_path, detail="it does not answer")
+    assert findings.uncounted == {"relational": "it does not answer"}
+    (case,) = classify(findings)
+    assert (case.kind, case.roots) == ("external", ("supabase",))
