@@ -123,7 +123,7 @@ def _digests(context: OperationContext, manifest: Manifest) -> Finding:
         result = context.repository.verify(manifest.id, work, record=False)
     if not result.passed:
         return Finding(False, result.summary())
-    return Finding(True, f"{result.chunks} chunks read back, {result.bytes_read} bytes")
+    return Finding(True, f"{result.chunks:,} chunks read back, {result.bytes_read:,} bytes")
 
 
 def verify_artifacts(
@@ -194,7 +194,7 @@ def counts_plausible(manifest: Manifest, previous: Manifest | None, *, accepted:
     for store in manifest.stores:
         now, before = counts_of(manifest, store), counts_of(previous, store)
         for part, count in before.items():
-            line = f"{store} {part}: {now.get(part, 0)} now, {count} in {previous.id}"
+            line = f"{store} {part}: {now.get(part, 0):,} now, {count:,} in {previous.id}"
             if count and not now.get(part):
                 vanished.append(line)
             elif count and now[part] < count * HALVED:

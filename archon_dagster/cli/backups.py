@@ -18,12 +18,13 @@ from archon_dagster.cli.output import console, plain, print_json, problems
 from archon_dagster.cli.progress import RunLines
 from archon_dagster.cli.submit import run_job
 from archon_dagster.context import OperationContext
-from archon_dagster.errors import ConfigurationError, DamagedBackup
+from archon_dagster.errors import BackupNotFound, ConfigurationError, DamagedBackup
 from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.repository.check_state import state_of
 from archon_dagster.repository.manifest import Manifest
 from archon_dagster.repository.names import BACKUP_ID
 from archon_dagster.repository.repository import Repository
+from archon_dagster.repository.selection import NO_BACKUPS
 from archon_dagster.repository.verification import Verification, newest_checks
 from archon_dagster.stores.base import STORES, StoreName, Verdict
 
@@ -75,7 +76,7 @@ def backup(
     else:
         manifest = _through_dagster(settings, stores, note, no_pause, accept_counts, not no_portable, as_json)
     _show(settings, manifest, as_json=as_json)
-    raise_for_failed(manifest.id, _repository(settings).checks(manifest.id))
+    raise_for_failed(manifest.id, Repository.open(settings.repository).checks(manifest.id))
 
 
 def _through_dagster(
@@ -98,11 +99,24 @@ def _through_dagster(
                 raise
             backup_id = found[1]
     assert backup_id is not None  # the job tags its run before it ends
-    return _repository(settings).resolve(backup_id)
+    return Repository.open(settings.repository).resolve(backup_id)
 
 
-def _repository(settings: Settings) -> Repository:
-    return Repository.open(settings.repository)
+def repository_of(settings: Settings) -> Repository:
+    """The repository, with something in it.
+
+    :raises BackupNotFound: there are no backups yet; the default repository is made by the first one.
+    """
+    if settings.repository_setting is not None or Path(settings.repository).exists():
+        repository = Repository.open(settings.repository)
+        if repository.backups():
+            return repository
+    raise BackupNotFound(
+        NO_BACKUPS,
+        where=settings.repository,
+        todo="take the first one: archon backup; if there should be some, look whether ARCHON_HOME "
+        f"({settings.home}) and ARCHON_REPOSITORY name the right platform",
+    )
 
 
 @app.callback(invoke_without_command=True)
@@ -117,7 +131,12 @@ def backups(
     if context.invoked_subcommand is not None:
         return
     settings = load_settings()
-    repository = _repository(settings)
+    try:
+        repository = repository_of(settings)
+    except BackupNotFound:
+        if as_json:
+            print_json([])
+        raise
     entries = repository.backups(checks=True)
     if as_json:
         print_json(entries)
@@ -143,13 +162,13 @@ def _now(settings: Settings) -> datetime:
 def show(selector: Selector, as_json: Json = False) -> None:
     """Show what one backup holds and what its checks said."""
     settings = load_settings()
-    _show(settings, _repository(settings).resolve(selector), as_json=as_json)
+    _show(settings, repository_of(settings).resolve(selector), as_json=as_json)
 
 
 @app.command("export")
 def export(selector: Selector, directory: Path, as_json: Json = False) -> None:
     """Write a backup as plain files that need none of this software."""
-    repository = _repository(load_settings())
+    repository = repository_of(load_settings())
     manifest = repository.resolve(selector)
     repository.export(manifest, directory)
     if as_json:
@@ -166,6 +185,7 @@ def export(selector: Selector, directory: Path, as_json: Json = False) -> None:
 def verify(selector: Selector, as_json: Json = False) -> None:
     """Read a backup back: every chunk, every digest, and every artifact by its own engine."""
     settings = load_settings()
+    repository_of(settings)
 
     def check(context: OperationContext) -> tuple[Manifest, Verification, list[Verdict]]:
         return verify_backup(context, context.repository.resolve(selector))
@@ -178,9 +198,9 @@ def verify(selector: Selector, as_json: Json = False) -> None:
     else:
         show_verification(manifest, digests, verdicts)
     if damage:
-        more = f"; and {len(damage) - 5} more" if len(damage) > 5 else ""
+        more = f"; and {len(damage) - 5:,} more" if len(damage) > 5 else ""
         raise DamagedBackup(
-            f"backup {manifest.id} is damaged in {len(damage)} places: {'; '.join(damage[:5])}{more}",
+            f"backup {manifest.id} is damaged in {len(damage):,} places: {'; '.join(damage[:5])}{more}",
             where=settings.repository,
             todo="restore from another backup; take a new one now",
         )
@@ -188,7 +208,7 @@ def verify(selector: Selector, as_json: Json = False) -> None:
 
 def _show(settings: Settings, manifest: Manifest, *, as_json: bool) -> None:
     """One backup on the terminal or as JSON."""
-    records = _repository(settings).checks(manifest.id)
+    records = Repository.open(settings.repository).checks(manifest.id)
     if as_json:
         print_json({"manifest": manifest, "checks": newest_checks(records), "check_state": state_of(records)})
     else:

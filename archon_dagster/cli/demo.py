@@ -136,7 +136,7 @@ def _tell(home: Path, tale: Tale) -> list[str]:
                 open_runtime(settings),
                 on_event=lambda what, count: status.update(f"{what}: {count:,} written"),
             )
-        _event(f"{report.files} files of {report.folder.name} indexed in {duration_text(report.seconds)}")
+        _event(f"{report.files:,} files of {report.folder.name} indexed in {duration_text(report.seconds)}")
         tale.before = _fingerprints(settings)
         tale.servers = _descriptions(settings)
         _show_servers(tale)

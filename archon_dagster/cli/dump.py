@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,18 +17,20 @@ from archon_dagster.cli.backups import Json, Only, stores_named
 from archon_dagster.cli.operations import run_here
 from archon_dagster.cli.output import console, plain, print_json, problems, table
 from archon_dagster.cli.progress import News
+from archon_dagster.context import OperationContext
 from archon_dagster.errors import ConfigurationError
 from archon_dagster.platform.settings import Settings, load_settings
-from archon_dagster.restore.imports.importing import ImportRequest, ImportResult, import_backup, with_lines
+from archon_dagster.restore.imports.importing import ImportRequest, ImportResult, import_backup, preview, with_lines
 from archon_dagster.restore.imports.parts import Part
 from archon_dagster.restore.imports.parts import inspect as inspect_parts
+from archon_dagster.restore.plan import Foreign, RestorePlan
 from archon_dagster.restore.restore import RestoreResult
 from archon_dagster.stores.base import Work
 from archon_dagster.stores.graph.dump.importing import DumpReport
 
 SHOWN = 10  # statements that were not applied, and suspects, on the terminal
 
-Foreign = Annotated[
+ForeignPath = Annotated[
     Path, typer.Argument(help="A DUMP DATABASE in a file, or a directory of the runbook's script.", metavar="PATH")
 ]
 FromDump = Annotated[
@@ -40,7 +44,7 @@ Skip = Annotated[
 ]
 
 
-def inspect(path: Foreign, as_json: Json = False) -> None:
+def inspect(path: ForeignPath, as_json: Json = False) -> None:
     """Say what each part of a foreign backup is good for; nothing is changed, and no platform is needed."""
     cancel = threading.Event()
     with tempfile.TemporaryDirectory() as scratch, News(problems, quiet=as_json) as news:
@@ -52,7 +56,7 @@ def inspect(path: Foreign, as_json: Json = False) -> None:
         _show_parts(path, parts)
 
 
-def import_(path: Foreign, only: Only = None, skip: Skip = False, as_json: Json = False) -> None:
+def import_(path: ForeignPath, only: Only = None, skip: Skip = False, as_json: Json = False) -> None:
     """Import a foreign backup into the repository; restore it by its id afterwards."""
     result = imported(load_settings(), ImportRequest(path, stores_named(only), skip), quiet=as_json)
     if as_json:
@@ -65,6 +69,28 @@ def import_(path: Foreign, only: Only = None, skip: Skip = False, as_json: Json 
 def imported(settings: Settings, request: ImportRequest, *, quiet: bool) -> ImportResult:
     """Import with progress on the terminal."""
     return run_here(settings, lambda context: import_backup(context, request), quiet=quiet)
+
+
+def plan_of_dump(
+    settings: Settings, path: Path, make: Callable[[OperationContext, Foreign], RestorePlan], *, skip: bool, quiet: bool
+) -> RestorePlan:
+    """The plan of a restore from a dump, which is read for it and imported nowhere.
+
+    :param make: makes the plan of what the dump would become.
+    """
+
+    def plan(context: OperationContext) -> tuple[ImportResult, RestorePlan]:
+        found = preview(context, ImportRequest(path, skip=skip, fit=skip))
+        words = f"--from-dump {shlex.quote(str(path))}" + (" --skip" if skip else "")
+        return found, make(context, Foreign(path, found.manifest, words))
+
+    with tempfile.TemporaryDirectory() as nowhere:
+        if settings.repository_setting is None and not Path(settings.repository).exists():
+            settings = settings.model_copy(update={"repository_setting": f"{nowhere}/none"})  # a plan makes none
+        found, planned = run_here(settings, plan, quiet=quiet)
+    if not quiet:
+        _show_found(found)
+    return planned
 
 
 @dataclass
@@ -89,13 +115,9 @@ def import_first(
 ) -> BeforeRestore:
     """What `archon restore` does before anything else.
 
-    :param go_on: the restore was confirmed, or only a plan is wanted; nothing is imported otherwise.
+    :param go_on: the restore was confirmed; nothing is imported otherwise.
     """
-    if (selector is None) == (path is None):
-        raise ConfigurationError(
-            "which backup? name one, or a file with --from-dump; not both",
-            todo="`archon backups` lists the backups; `archon restore latest` takes the newest good one",
-        )
+    require_one(selector, path)
     if path is None or not go_on:
         return BeforeRestore(selector or f"--from-dump {path}")
     result = imported(settings, ImportRequest(path, skip=skip, fit=skip), quiet=quiet)
@@ -104,13 +126,26 @@ def import_first(
     return BeforeRestore(result.manifest.id, result.dump)
 
 
+def require_one(selector: str | None, path: Path | None) -> None:
+    """A backup or a dump, one of them."""
+    if (selector is None) == (path is None):
+        raise ConfigurationError(
+            "which backup? name one, or a file with --from-dump; not both",
+            todo="`archon backups` lists the backups; `archon restore latest` takes the newest good one",
+        )
+
+
 def show_import(result: ImportResult) -> None:
     """What was imported and what was not, for people."""
+    _show_found(result)
+    console.print(f"imported as backup {result.manifest.id}", highlight=False)
+
+
+def _show_found(result: ImportResult) -> None:
     if len(result.parts) > 1:
-        _show_parts(Path(result.manifest.note.removeprefix("imported from ")), list(result.parts))
+        _show_parts(Path(result.manifest.note.partition(" from ")[2]), list(result.parts))
     if result.dump is not None:
         _show_dump(result.dump)
-    console.print(f"imported as backup {result.manifest.id}", highlight=False)
 
 
 def _show_parts(path: Path, parts: list[Part]) -> None:

@@ -22,6 +22,7 @@ from archon_dagster.cli.backups import Json
 from archon_dagster.cli.output import console, plain, print_json, table
 from archon_dagster.errors import ConfigurationError
 from archon_dagster.health import monitor, windows
+from archon_dagster.health.background import COUNTED
 from archon_dagster.health.history import History
 from archon_dagster.health.monitor import Tick
 from archon_dagster.health.state import MonitorState
@@ -61,7 +62,7 @@ def health(
     if as_json:
         print_json(_document(found))
     else:
-        console.print(_drawn(found))
+        console.print(drawn(found))
         _say_when_the_monitor_is_away(settings)
     raise typer.Exit(EXIT_CODES[platform_verdict(found.state)])
 
@@ -81,7 +82,7 @@ def _look(settings: Settings, *, deep: bool, before: MonitorState | None = None)
         return monitor.look_now(settings, runtime)
     known = before or last_state(settings.home)
     fresh = time.time() - known.at < monitor.UNKNOWN_AFTER * settings.health_interval
-    return monitor.tick(settings, runtime, before=known if fresh else MonitorState(), slow_looks=False)
+    return monitor.tick(settings, runtime, before=known if fresh else MonitorState(), looks="reading")
 
 
 def _watch(settings: Settings, as_json: bool) -> None:
@@ -92,11 +93,11 @@ def _watch(settings: Settings, as_json: bool) -> None:
             print_json(_document(found))
             pause.wait(min(5.0, settings.health_interval))
             found = _look(settings, deep=False, before=found.state)
-    with Live(_drawn(found), console=console, auto_refresh=False) as live:
+    with Live(drawn(found), console=console, auto_refresh=False) as live:
         while True:
             pause.wait(min(5.0, settings.health_interval))
             found = _look(settings, deep=False, before=found.state)
-            live.update(_drawn(found), refresh=True)
+            live.update(drawn(found), refresh=True)
 
 
 def _document(found: Tick) -> dict[str, Any]:
@@ -114,6 +115,7 @@ def _document(found: Tick) -> dict[str, Any]:
                 "causes": found.state.causes.get(name, ()),
                 "response_seconds": found.samples[name].seconds,
                 "answer": found.samples[name].text,
+                "counted_seconds_ago": _age(found, name),
                 "checks": [asdict(facet) for facet in found.samples[name].facets],
             }
             for name, state in found.state.services.items()
@@ -122,11 +124,12 @@ def _document(found: Tick) -> dict[str, Any]:
     }
 
 
-def _drawn(found: Tick) -> Group:
+def drawn(found: Tick) -> Group:
+    """What a look has found, for people."""
     rows = []
     for name, state in found.state.services.items():
         sample = found.samples[name]
-        said = explained(sample.maintenance or sample.text, found.state.causes.get(name, ()))
+        said = explained(sample.maintenance or sample.text, found.state.causes.get(name, ())) + _counted(found, name)
         colour = _COLOURS[state.state]
         took = "" if sample.seconds is None else f"{sample.seconds * 1000:.0f}"
         rows.append((name, f"[{colour}]{state_text(state)}[/]", took, plain(said)))
@@ -136,6 +139,20 @@ def _drawn(found: Tick) -> Group:
     colour = {"healthy": "green", "degraded": "yellow", "down": "red"}[verdict]
     shown.append(Text.from_markup(f"platform: [{colour}]{verdict}[/], asked in {found.seconds:.1f} s"))
     return Group(*shown)
+
+
+def _counted(found: Tick, name: str) -> str:
+    """How old the counts of a store are, where they were compared with a backup: a loss shows with the next ones."""
+    age, consistent = _age(found, name), found.samples[name].facet("consistent")
+    if age is None or consistent is None or consistent.passed is None or found.samples[name].maintenance:
+        return ""
+    return f"; counts of {age:.0f} s ago"
+
+
+def _age(found: Tick, name: str) -> float | None:
+    """Seconds since a store was counted; ``None`` for those that are counted in every round, or never were."""
+    counted = BY_NAME[name].store in COUNTED and found.state.known.live_at > 0
+    return max(0.0, found.state.at - found.state.known.live_at) if counted else None
 
 
 @app.command()

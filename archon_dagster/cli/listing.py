@@ -89,19 +89,27 @@ def day_text(then: datetime, now: datetime) -> str:
 def show_backup(manifest: Manifest, records: Sequence[CheckRecord], now: datetime) -> None:
     """One backup: when, what, how consistent, its artifacts, its checks, what is not in it."""
     console.print(f"[bold]backup {manifest.id}[/]", highlight=False)
-    console.print(hanging(_facts(manifest, state_of(records), now)))
+    checks = newest_checks(records)
+    console.print(hanging(_facts(manifest, _summed_up(state_of(records), len(checks)), now)))
     console.print()
     console.print(_artifacts(manifest))
     console.print()
-    console.print(hanging([(_mark(check), f"{check.name}: {plain(check.detail)}") for check in newest_checks(records)]))
+    console.print(hanging([(_mark(check), f"{check.name}: {plain(check.detail)}") for check in checks]))
     console.print(hanging([("[yellow]not covered[/]", plain(what)) for what in manifest.not_covered]))
+
+
+def _summed_up(state: CheckState, count: int) -> str:
+    """What the checks come to; the number is that of the lines below."""
+    if state.state == "passed":
+        return f"{state} ({count})"
+    return str(state) if state.reliable else f"[red]{plain(str(state))}: `latest` does not choose it[/]"
 
 
 def _mark(check: CheckRecord) -> str:
     return "[green]passed[/]" if check.passed else "[yellow]unknown[/]" if check.unreadable else "[red]failed[/]"
 
 
-def _facts(manifest: Manifest, checks: CheckState, now: datetime) -> list[tuple[str, str]]:
+def _facts(manifest: Manifest, checks: str, now: datetime) -> list[tuple[str, str]]:
     local = manifest.created.astimezone(now.tzinfo)
     age = duration_text(max(0.0, (now - manifest.created).total_seconds()))
     return [
@@ -116,7 +124,7 @@ def _facts(manifest: Manifest, checks: CheckState, now: datetime) -> list[tuple[
             f"{size_text(manifest.bytes_added)} of it new ({deduplicated(manifest):.0%} saved)",
         ),
         ("after", manifest.parent or "no other: the first of this repository"),
-        ("checks", str(checks) if checks.reliable else f"[red]{plain(str(checks))}: `latest` does not choose it[/]"),
+        ("checks", checks),
     ]
 
 
@@ -139,7 +147,7 @@ def _artifacts(manifest: Manifest) -> RenderableType:
             plain(artifact.name),
             _records(artifact.counts),
             size_text(artifact.size),
-            len(artifact.chunks),
+            f"{len(artifact.chunks):,}",
             artifact.fingerprint.digest[:12] if artifact.fingerprint else "·",
         )
         for artifact in manifest.artifacts
@@ -170,9 +178,9 @@ def show_verification(manifest: Manifest, digests: Verification, verdicts: Seque
     rows += [_verdict_row(verdict) for verdict in answers.values()]  # of what should be in the backup and is not
     console.print(table(f"backup {manifest.id}", ("artifact", "state", ""), rows, keep=("state",)))
     lines = [plain(str(damage)) for damage in digests.damage[:_MOST_DAMAGE]]
-    lines += [f"and {len(digests.damage) - _MOST_DAMAGE} more places"] if len(digests.damage) > _MOST_DAMAGE else []
+    lines += [f"and {len(digests.damage) - _MOST_DAMAGE:,} more places"] if len(digests.damage) > _MOST_DAMAGE else []
     console.print(hanging([("[red]damaged[/]", line) for line in lines]))
-    console.print(f"{digests.chunks} chunks read back, {size_text(digests.bytes_read)}", highlight=False)
+    console.print(f"{digests.chunks:,} chunks read back, {size_text(digests.bytes_read)}", highlight=False)
 
 
 def _verdict_row(verdict: Verdict) -> tuple[str, str, str]:
@@ -181,4 +189,4 @@ def _verdict_row(verdict: Verdict) -> tuple[str, str, str]:
 
 
 def _places(damaged: int, chunks: int) -> str:
-    return f"{damaged} of {chunks} {'chunk' if chunks == 1 else 'chunks'}; see below"
+    return f"{damaged:,} of {chunks:,} {'chunk' if chunks == 1 else 'chunks'}; see below"

@@ -1,4 +1,4 @@
-"""What is broken, what would be lost, and what to type next: the facts behind `archon status`.
+"""What is broken, what would be lost, who is at it: the facts behind `archon status`.
 
 Everything is asked at once and within a time, so that the answer comes also when every server is frozen. Dagster is
 not needed for any of it.
@@ -7,48 +7,33 @@ not needed for any of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from archon_dagster.alerts.alerting import troubles_of
 from archon_dagster.backup.checks import HALVED
+from archon_dagster.backup.summary import duration_text
 from archon_dagster.cli import webserver
+from archon_dagster.cli.advice import advise
 from archon_dagster.cli.asking import ask_all
+from archon_dagster.cli.found import IncidentLine, Loss, ServiceLine, Status
 from archon_dagster.errors import RepositoryError, ServiceError
-from archon_dagster.platform.probes import probe
+from archon_dagster.health.consistency import DATABASE_GONE
+from archon_dagster.platform import automation
+from archon_dagster.platform.probes import address, probe
 from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.platform.services import BY_NAME, CATALOGUE
 from archon_dagster.platform.settings import Settings
+from archon_dagster.recovery.book import Book
 from archon_dagster.repository.manifest import Manifest
 from archon_dagster.repository.repository import Repository
-from archon_dagster.restore.journal import JournalFile
+from archon_dagster.restore.journal import JournalFile, interrupted_elsewhere
 from archon_dagster.stores.base import STORES, Description, StoreName
 from archon_dagster.stores.open import open_stores
 
 LIMIT = 10.0  # seconds each of the two rounds of questions may take
-STALE = 26 * 3600.0  # seconds: a daily backup is overdue
-
-
-@dataclass(frozen=True)
-class ServiceLine:
-    """One service as the runtime and its own answer see it."""
-
-    service: str
-    state: str
-    ready: bool
-    answer: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A store that holds far fewer records than its last good backup; ``empty`` names what is gone altogether."""
-
-    store: StoreName
-    records: int
-    in_backup: int
-    empty: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -66,36 +51,16 @@ class Backups:
     at_work: str | None = None
 
 
-@dataclass(frozen=True)
-class Status:
-    """The whole answer."""
-
-    services: list[ServiceLine]
-    last_good_backup: str | None
-    last_good_age: float | None
-    last_backup_trouble: str | None
-    losses: list[Loss]
-    uncounted: dict[str, str]
-    at_work: str | None
-    interrupted_restore: str | None
-    webserver: str | None
-    next: str
-
-    @property
-    def broken(self) -> bool:
-        """Something needs a hand: a service, a store's data, or a restore that did not end."""
-        down = not self.services or any(not line.ready for line in self.services)
-        return down or bool(self.losses or self.interrupted_restore)
-
-
 def look(settings: Settings) -> Status:
-    """Ask the runtime, every service, every store that answers, and the repository."""
-    runtime = open_runtime(settings)
+    """Ask the runtime, every service, every store that answers, the repository, and what this home remembers."""
+    runtime, now = open_runtime(settings), datetime.now(UTC)
     first = ask_all(
         {
             "services": lambda: _services(settings, runtime),
             "backups": lambda: _backups(settings),
             "webserver": lambda: webserver.running_webserver(settings),
+            "incidents": lambda: _incidents(settings),
+            "alerts": lambda: troubles_of(settings, now),
         },
         LIMIT + 5.0,  # the services have a limit of their own
     )
@@ -107,30 +72,65 @@ def look(settings: Settings) -> Status:
     if not isinstance(backups, Backups):
         backups = Backups(trouble=f"the repository does not answer: {backups}")
     losses, uncounted = _losses(settings, runtime, services, backups.last_good)
-    journal = JournalFile(settings).read()
-    interrupted = f"restore of {journal.backup} at '{journal.step}'" if journal and not backups.at_work else None
-    last = backups.last_good
-    age = (datetime.now(UTC) - last.window.start).total_seconds() if last else None
+    incidents, alerts = first["incidents"], first["alerts"]
+    last, pause = backups.last_good, automation.paused(settings.home, now)
     found = Status(
-        services,
-        last.id if last else None,
-        age,
-        backups.trouble or None,
-        losses,
-        uncounted,
-        backups.at_work,
-        interrupted,
-        url if isinstance(url, str) else None,
-        "",
+        services=services,
+        runtime=runtime.kind,
+        last_good_backup=last.id if last else None,
+        last_good_age=(now - last.window.start).total_seconds() if last else None,
+        newest_backup=backups.newest,
+        last_backup_trouble=backups.trouble or None,
+        losses=tuple(losses),
+        uncounted=uncounted,
+        at_work=backups.at_work,
+        last_restore=_last_restore(settings, now),
+        incidents=incidents if isinstance(incidents, tuple) else (),
+        automation_paused=str(pause) if pause else None,
+        alert_troubles=tuple(alerts) if isinstance(alerts, list) else (str(alerts),),
+        webserver=url if isinstance(url, str) else None,
     )
-    advice = journal.advice if journal and interrupted else advise(found, backups.newest)
-    return Status(**{**vars(found), "next": advice})
+    found = found if backups.at_work else _with_interrupted(found, settings)
+    return replace(found, next=advise(found))
+
+
+def _incidents(settings: Settings) -> tuple[IncidentLine, ...]:
+    """The open ones, oldest first."""
+    return tuple(
+        IncidentLine(one.id, one.title, one.state, one.services, (one.commands or ("",))[0])
+        for one in Book(settings.home).open()
+    )
+
+
+def _with_interrupted(found: Status, settings: Settings) -> Status:
+    """With the restores that did not come to an end: of this platform, and those begun here into another one."""
+    own = JournalFile(settings).read()
+    journals = [*([own] if own else []), *interrupted_elsewhere(settings.home)]
+    if not journals:
+        return found
+    return replace(
+        found,
+        interrupted_restore="; ".join(journal.what for journal in journals),
+        interrupted_advice=journals[0].advice,
+        half_restored=own.touched if own else (),
+    )
+
+
+def _last_restore(settings: Settings, now: datetime) -> str | None:
+    done = JournalFile(settings).last()
+    if done is None:
+        return None
+    by = f", from the platform at {done.by}" if done.by else ""
+    back = f"; go back: {done.undo}" if done.undo else ""
+    return f"backup {done.backup}, {duration_text((now - done.at).total_seconds())} ago{by}{back}"
 
 
 def _services(settings: Settings, runtime: Runtime) -> list[ServiceLine]:
     states: dict[str, str] = {entry.service: entry.state for entry in runtime.status()}
     if runtime.kind == "elsewhere":
         states = {service.name: "elsewhere" for service in CATALOGUE if service.store}
+    if states:  # without a platform nobody cares what it would use
+        states |= {one.name: "external" for one in CATALOGUE if one.external and address(one, settings)}
     answers = ask_all({name: lambda name=name: probe(BY_NAME[name], settings) for name in states}, LIMIT)  # type: ignore[misc]
     lines = []
     for name, state in states.items():
@@ -138,7 +138,8 @@ def _services(settings: Settings, runtime: Runtime) -> list[ServiceLine]:
         if isinstance(answer, Exception):
             lines.append(ServiceLine(name, state, False, str(answer), LIMIT))
         else:
-            lines.append(ServiceLine(name, state, answer.ok, answer.text, round(answer.seconds, 3)))
+            seconds = round(answer.seconds, 3)
+            lines.append(ServiceLine(name, state, answer.ok, answer.text, seconds, answer.degraded))
     return lines
 
 
@@ -178,12 +179,20 @@ def _losses(
     stores = {name: store for name, store in open_stores(settings, runtime).items() if name in ready}
     answers = ask_all({name: store.describe for name, store in stores.items()}, LIMIT)
     described = {name: answers[name] for name in stores}
-    losses = [
-        loss
+    counted = {name: counts for name, answer in described.items() if (counts := _counts_of(answer)) is not None}
+    found = (loss_of(name, counts, captured(last, name)) for name, counts in counted.items())
+    return [loss for loss in found if loss], {
+        name: str(answer).splitlines()[0]
         for name, answer in described.items()
-        if isinstance(answer, Description) and (loss := loss_of(name, answer.counts, captured(last, name)))
-    ]
-    return losses, {name: str(answer) for name, answer in described.items() if isinstance(answer, Exception)}
+        if isinstance(answer, Exception) and name not in counted
+    }
+
+
+def _counts_of(answer: object) -> Mapping[str, int] | None:
+    """What a store holds; a database that does not exist holds nothing, and ``None`` is not known."""
+    if isinstance(answer, Description):
+        return answer.counts
+    return {} if DATABASE_GONE.search(str(answer)) else None
 
 
 def captured(manifest: Manifest, store: StoreName) -> dict[str, int]:
@@ -199,39 +208,3 @@ def loss_of(store: StoreName, now: Mapping[str, int], before: Mapping[str, int])
     empty = tuple(part for part, count in before.items() if count and not now.get(part))
     have, had = sum(now.values()), sum(before.values())
     return Loss(store, have, had, empty) if empty or have < had * HALVED else None
-
-
-def advise(found: Status, newest: str | None) -> str:
-    """The next command to type."""
-    down = [line for line in found.services if not line.ready]
-    if not found.services:
-        return "start a platform: archon sandbox up"
-    if found.at_work:
-        return f"wait: {found.at_work} is at work"
-    if down:
-        return _revive(down)
-    if found.losses:
-        only = " ".join(f"--only {loss.store}" for loss in found.losses)
-        return f"see what a restore would bring back: archon restore {found.last_good_backup} {only} --plan"
-    if found.last_backup_trouble:
-        look_first = f"archon backups show {newest}; then " if newest else ""
-        return f"see why the last backup is not good, take another: {look_first}archon backup"
-    if found.last_good_age is None:
-        return "take the first backup: archon backup"
-    if found.last_good_age > STALE:
-        return "the last good backup is more than a day old: archon backup"
-    return "nothing"
-
-
-def _revive(down: list[ServiceLine]) -> str:
-    first = down[0]
-    if first.state == "elsewhere":
-        return f"look at {first.service} where it runs"
-    if all(line.state in ("exited", "absent") for line in down) and len(down) > 1:
-        return "start what is down: archon sandbox up"
-    if first.state in ("exited", "absent"):
-        return f"start what is down: archon sandbox start {first.service}"
-    return (
-        f"start {first.service} anew, it does not answer: "
-        f"archon sandbox kill {first.service} && archon sandbox start {first.service}"
-    )

@@ -23,7 +23,8 @@ def show_plan(plan: RestorePlan, as_json: bool) -> None:
         for change in plan.changes
     ]
     into = f" into {plan.target}" if plan.target else ""
-    title, columns = plain(f"restoring {plan.backup.id}{into} would change"), ("store", "part", "now", "after", "")
+    what, columns = plan.dump or plan.backup.id, ("store", "part", "now", "after", "")
+    title = plain(f"restoring {what}{into} would change")
     console.print(table(title, columns, rows, right=("now", "after")))
     for note in plan.notes:
         console.print(plain(note), highlight=False, soft_wrap=True)
@@ -43,7 +44,11 @@ def _lost(plan: RestorePlan) -> str:
     if plan.adds or plan.refused:
         return "nothing, what is there stays as it is"
     fewer = f", by the counts at least {plan.fewer:,} records" if plan.fewer else ""
-    written = "all that is there now" if plan.target else f"what was written in the last {duration_text(plan.age)}"
+    written = f"what was written in the last {duration_text(plan.age)}"
+    if plan.dump:  # made by another tool, perhaps of another platform: its age says nothing
+        written = "all that is there now and not in the dump"
+    elif plan.target:
+        written = "all that is there now"
     return f"{written}{fewer} (a safety backup keeps it)"
 
 
@@ -54,6 +59,8 @@ def _stopped(plan: RestorePlan) -> str:
 def _how_long(plan: RestorePlan) -> str:
     if plan.estimate is None:
         return "not known, no restore of these stores has been measured yet"
+    if plan.dump:
+        return f"about {duration_text(plan.estimate)} after the import, {plan.estimated_from}"
     return f"about {duration_text(plan.estimate)}, {plan.estimated_from}"
 
 

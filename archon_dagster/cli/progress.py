@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,6 +14,7 @@ from archon_dagster.backup.summary import duration_text, size_text
 from archon_dagster.context import DONE, FAILED, Step
 from archon_dagster.stores import base
 
+_STARTING = " is starting on port "
 _PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True}
 
 
@@ -69,14 +70,14 @@ class News:
         self.progress.update(self.tasks[key], completed=news.done, total=news.total, amount=amount)
 
 
-class RunLines:
-    """Shows a run's steps: the one at work as a spinner where there is a terminal, the finished ones as lines."""
+class _Spinning:
+    """What is at work is a spinner, where there is a terminal; what has ended is a line."""
 
     def __init__(self, console: Console, *, quiet: bool = False):
         self.console, self.quiet = console, quiet
         self.status = console.status("")
 
-    def __enter__(self) -> RunLines:
+    def __enter__(self) -> Self:
         if self.console.is_terminal and not self.quiet:
             self.status.start()
         return self
@@ -86,11 +87,55 @@ class RunLines:
     ) -> None:
         self.status.stop()
 
+    def at_work(self, text: str) -> None:
+        if not self.quiet:
+            self.status.update(f"[dim]{escape(text)}[/]")
+
+    def ended(self, text: str) -> None:
+        if not self.quiet:
+            self.console.print(f"  [dim]{escape(text)}[/]", **_PLAIN)
+
+
+class StartLines(_Spinning):
+    """News of a sandbox that starts: one line for each service, when it is ready."""
+
+    def __call__(self, text: str) -> None:
+        if _STARTING in text:
+            self.at_work(text)
+        else:
+            self.ended(text)
+
+
+class Totals(_Spinning):
+    """News of data that are written: one line for each kind, when the next one begins."""
+
+    _what, _count = "", 0
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._tell()
+        super().__exit__(kind, error, trace)
+
+    def __call__(self, what: str, count: int) -> None:
+        if what != self._what:
+            self._tell()
+        self._what, self._count = what, count
+        self.at_work(f"{what}: {count:,} written")
+
+    def _tell(self) -> None:
+        if self._what:
+            self.ended(f"{self._what}: {self._count:,} written")
+
+
+class RunLines(_Spinning):
+    """Shows a run's steps: the one at work as a spinner where there is a terminal, the finished ones as lines."""
+
     def __call__(self, line: str) -> None:
         if self.quiet:
             return
         if line.endswith("…"):
-            self.status.update(f"[dim]{escape(line)}[/]")
+            self.at_work(line)
             return
         step, failed, why = line.partition(FAILED)
         if failed:

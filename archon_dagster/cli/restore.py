@@ -8,18 +8,19 @@ from typing import Annotated, Any
 import typer
 
 from archon_dagster.backup.summary import duration_text
-from archon_dagster.cli.backups import Direct, Json, Only, OptionalSelector, stores_named
-from archon_dagster.cli.dump import FromDump, Skip, import_first
+from archon_dagster.cli.backups import Direct, Json, Only, OptionalSelector, repository_of, stores_named
+from archon_dagster.cli.dump import FromDump, Skip, import_first, plan_of_dump, require_one
 from archon_dagster.cli.operations import run_here
 from archon_dagster.cli.output import console, plain, print_json, problems, table
 from archon_dagster.cli.planned import show_plan
 from archon_dagster.cli.progress import RunLines
 from archon_dagster.cli.submit import Outcome, run_job
+from archon_dagster.context import OperationContext
 from archon_dagster.errors import ConfigurationError, ConfirmationMissing, RestoreFailed
 from archon_dagster.platform.objectives import restore_objective
 from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.repository.repository import Repository
-from archon_dagster.restore.plan import make_plan
+from archon_dagster.restore.plan import Foreign, RestorePlan, make_plan
 from archon_dagster.restore.request import command, options_of
 from archon_dagster.restore.restore import CONFIRMATION, RestoreRequest, RestoreResult, restore_backup
 from archon_dagster.restore.selection import selection_of
@@ -78,22 +79,25 @@ def restore(
     named = {"collection": collection, "label": label, "table": table_, "as": as_}
     selection, place = selection_of(*_given(named)), place_named(target)
     options = options_of(place, selection)
-    go_on = plan or confirm == CONFIRMATION
+    require_one(selector, from_dump)
+    if selector is not None:
+        repository_of(settings)
+
+    def planned(context: OperationContext, foreign: Foreign | None = None) -> RestorePlan:
+        return make_plan(
+            context, selector or "", stores, target=place, selection=selection, portable=portable, foreign=foreign
+        )
+
+    if plan and from_dump:
+        show_plan(plan_of_dump(settings, from_dump, planned, skip=skip, quiet=as_json), as_json)
+        return
+    if plan:
+        show_plan(run_here(settings, planned, quiet=True), as_json)
+        return
+    go_on = confirm == CONFIRMATION
     first = import_first(settings, selector, from_dump, skip=skip, go_on=go_on, quiet=as_json)
     selector = first.selector
-    if plan:
-        show_plan(
-            run_here(
-                settings,
-                lambda context: make_plan(
-                    context, selector, stores, target=place, selection=selection, portable=portable
-                ),
-                quiet=True,
-            ),
-            as_json,
-        )
-        return
-    if confirm != CONFIRMATION:
+    if not go_on:
         raise ConfirmationMissing(
             "a restore replaces the live data and was not confirmed; nothing was touched",
             todo=f"{command(selector, stores, options)}   (first the same with --plan)",

@@ -11,7 +11,8 @@ import typer
 from archon_dagster.backup.summary import duration_text, size_text
 from archon_dagster.cli.backups import Json
 from archon_dagster.cli.output import console, print_json, problems, table
-from archon_dagster.errors import ServiceError
+from archon_dagster.cli.progress import StartLines, Totals
+from archon_dagster.errors import ConfigurationError, ServiceError
 from archon_dagster.platform.probes import address, probe
 from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.services import CATALOGUE
@@ -50,7 +51,8 @@ def up() -> None:
     from archon_dagster.sandbox import lifecycle
 
     home = load_settings().home
-    lifecycle.up(home, on_event=_event)
+    with StartLines(problems) as news:
+        lifecycle.up(home, on_event=news)
     owner = lifecycle.owner(home)
     if owner is not None:
         console.print(f"it belongs to process {owner} (archon up), and stops with it")
@@ -113,7 +115,8 @@ def seed(
 
         generate(settings, scale, dimension, as_json=as_json)
         return
-    report = fill(settings, open_runtime(settings), folder, on_event=None if as_json else written)
+    with Totals(problems, quiet=as_json) as totals:
+        report = fill(settings, open_runtime(settings), folder, on_event=totals)
     if as_json:
         print_json(report)
         return
@@ -147,7 +150,13 @@ def kill(service: Service) -> None:
     """Kill a service with SIGKILL, as a crash would."""
     from archon_dagster.sandbox import lifecycle
 
-    lifecycle.kill(load_settings().home, service)
+    home = load_settings().home
+    known = [one.service for one in lifecycle.status(home)]
+    if known and service not in known:
+        raise ConfigurationError(
+            f"no such service in the sandbox: {service}", where=str(home), todo=f"services: {', '.join(known)}"
+        )
+    lifecycle.kill(home, service)
     console.print(f"{service} killed")
 
 

@@ -23,7 +23,7 @@ from rich.markup import escape
 from archon_dagster.cli import webserver
 from archon_dagster.cli.instance import prepare
 from archon_dagster.cli.output import console, problems
-from archon_dagster.cli.sandbox import written
+from archon_dagster.cli.progress import StartLines, Totals
 from archon_dagster.cli.supervision import Program, keep_running, tail
 from archon_dagster.errors import ConfigurationError, ServiceError
 from archon_dagster.platform.runtime.open import open_runtime
@@ -77,14 +77,16 @@ def running_platform(*, seed: bool) -> Iterator[Settings]:
     home = load_settings().home
     new = not (home / "data").exists()
     console.print("[bold]starting the embedded platform[/]")
-    lifecycle.up(home, owner_pid=os.getpid(), on_event=_event)
+    with StartLines(problems) as news:
+        lifecycle.up(home, owner_pid=os.getpid(), on_event=news)
     try:
         settings = load_settings()
         if lifecycle.owner(home) != os.getpid():
             console.print("  it was running before: it is used, and goes on when this ends")
         if new and seed:
             console.print("[bold]loading sample data[/] (Python's standard library, indexed)")
-            fill(settings, open_runtime(settings), on_event=written)
+            with Totals(problems) as totals:
+                fill(settings, open_runtime(settings), on_event=totals)
         yield settings
     finally:
         _leave_platform(home)
@@ -98,10 +100,6 @@ def _leave_platform(home: Path) -> None:
         lifecycle.down(home)
     else:
         console.print("the embedded platform goes on; stop it: archon sandbox down")
-
-
-def _event(text: str) -> None:
-    problems.print(f"  [dim]{text}[/]", highlight=False)
 
 
 @dataclass(frozen=True)

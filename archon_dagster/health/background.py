@@ -14,11 +14,12 @@ from dataclasses import replace
 
 from archon_dagster.asking import ask_all
 from archon_dagster.errors import ArchonError, BackupNotFound
+from archon_dagster.health import claims
 from archon_dagster.health.at_work import purpose
 from archon_dagster.health.consistency import judge
 from archon_dagster.health.end_to_end import Busy, run_end_to_end
 from archon_dagster.health.knowledge import Counts, Expected, Knowledge, Model, Tested
-from archon_dagster.health.samples import Facet, Sample
+from archon_dagster.health.samples import Facet, Problem, Sample
 from archon_dagster.platform.probes.answer import FAILURES, Unwell, in_words
 from archon_dagster.platform.probes.externals import embedding_length
 from archon_dagster.platform.runtime.protocol import Runtime
@@ -36,10 +37,20 @@ COMPARED: tuple[StoreName, ...] = ("vectors", *COUNTED)
 
 
 def look(
-    known: Knowledge, samples: Mapping[str, Sample], settings: Settings, runtime: Runtime, now: float
+    known: Knowledge,
+    samples: Mapping[str, Sample],
+    settings: Settings,
+    runtime: Runtime,
+    now: float,
+    *,
+    only_reading: bool = False,
 ) -> Knowledge:
-    """What is known after everything that is due has been looked at, side by side, within :data:`LIMIT`."""
+    """What is known after everything that is due has been looked at, side by side, within :data:`LIMIT`.
+
+    :param only_reading: leave out what writes to the platform or makes it work hard.
+    """
     suspicious = _suspicious(known, samples, settings)
+    seldom = EXPECTED_EVERY if known.expected else 1  # until there is a first backup, it is waited for
     due = {
         "end_to_end": _due(known.end_to_end.at, settings.health_end_to_end, now, again=known.end_to_end.passed is False)
         and _well(samples, "archon-search", "qdrant"),
@@ -47,8 +58,10 @@ def look(
         and settings.embedding_model is not None
         and _well(samples, "ollama"),
         "live": _due(known.live_at, settings.health_counts, now, again=suspicious or _came_back(known, samples)),
-        "expected": _due(known.expected_at, settings.health_counts * EXPECTED_EVERY, now, again=suspicious),
+        "expected": _due(known.expected_at, settings.health_counts * seldom, now, again=suspicious),
     }
+    if only_reading:
+        due |= {"end_to_end": False, "model": False}
     if (due["end_to_end"] or due["live"]) and purpose(settings):
         due |= {"end_to_end": False, "live": False}
     looks: dict[str, Callable[[], object]] = {
@@ -58,7 +71,11 @@ def look(
         "expected": lambda: _expected(settings),
     }
     questions = {name: look for name, look in looks.items() if due[name]}
-    return _learned(known, ask_all(questions, LIMIT) if questions else {}, now)
+    known = _learned(known, ask_all(questions, LIMIT) if questions else {}, now)
+    if due["live"]:
+        well = {name: sample for name, sample in samples.items() if not sample.maintenance and not _broken(sample)}
+        known = replace(known, claims=claims.ask(well, known, settings, now))
+    return known
 
 
 def _learned(known: Knowledge, answers: Mapping[str, object], now: float) -> Knowledge:
@@ -86,9 +103,14 @@ def facets(sample: Sample, known: Knowledge, settings: Settings) -> Sample:
     """The sample with what is known besides."""
     more: list[Facet] = []
     if sample.service == "archon-search":
-        tested = known.end_to_end
-        problem = "end_to_end" if tested.passed is False else ""
-        more.append(Facet("functional", tested.passed, tested.detail, problem=problem))  # type: ignore[arg-type]
+        claim, tested = known.claims.get(sample.service), known.end_to_end
+        if claim is not None and tested.passed is None:
+            more.append(_claimed(claim))
+        else:
+            problem: Problem = "end_to_end" if tested.passed is False else ""
+            more.append(Facet("functional", tested.passed, tested.detail, problem=problem))
+    if sample.service == "archon-bridge" and (claim := known.claims.get(sample.service)) is not None:
+        more.append(_claimed(claim))
     if sample.service == "ollama":
         model = known.model
         more.append(
@@ -96,6 +118,10 @@ def facets(sample: Sample, known: Knowledge, settings: Settings) -> Sample:
         )
     consistent = judge(sample, known, settings)
     return sample.with_facets([*more, consistent] if consistent else more)
+
+
+def _claimed(claim: Tested) -> Facet:
+    return Facet("functional", claim.passed, claim.detail, problem="false_claim" if claim.passed is False else "")
 
 
 def _due(last: float, every: float, now: float, *, again: bool) -> bool:
@@ -113,7 +139,8 @@ def _broken(sample: Sample) -> bool:
 
 def _suspicious(known: Knowledge, samples: Mapping[str, Sample], settings: Settings) -> bool:
     judged = (judge(sample, known, settings) for sample in samples.values())
-    return any(facet is not None and facet.problem == "count_collapsed" for facet in judged)
+    suspected = any(facet is not None and facet.problem in ("count_collapsed", "database_gone") for facet in judged)
+    return suspected or any(claim.passed is False for claim in known.claims.values())
 
 
 def _came_back(known: Knowledge, samples: Mapping[str, Sample]) -> bool:

@@ -26,6 +26,7 @@ _MEANING: dict[FacetName, str] = {
 }
 _FUNCTIONAL = {
     "qdrant": "In every collection stored points find themselves.",
+    "archon-bridge": "It knows of what the graph holds.",
     "archon-search": "A marked document was indexed, found, seen in Qdrant and deleted.",
     "ollama": "The embedding model returns a vector.",
 }

@@ -1,20 +1,24 @@
 """Does what a service holds fit together: vector sizes with the model and the settings, counts with the last backup.
 
 Loss is an error, because it can be undone: a store with less than half of the records of its last good backup (the
-share is a setting), or a vector collection that is gone or empty. Everything else only degrades: a single table may
-well be emptied by its owner, and a wrong dimension is a mistake in the configuration that no restart mends.
+share is a setting), a vector collection that is gone or empty, or a database that does not exist any more or has none
+of its tables. Everything else only degrades: a single table may well be emptied by its owner, and a wrong dimension is
+a mistake in the configuration that no restart mends.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
-from archon_dagster.health.knowledge import Expected, Knowledge
+from archon_dagster.health.knowledge import Counts, Expected, Knowledge
 from archon_dagster.health.samples import Facet, Sample
 from archon_dagster.platform.services import ARCHON_COLLECTIONS, BY_NAME
 from archon_dagster.platform.settings import Settings
 
 FEW = 10  # records; a part that had fewer may come and go
+DATABASE_GONE = re.compile(r'database ".*" does not exist')
+"""What PostgreSQL says of a database that is not there: the server itself is well, and accepts connections."""
 
 
 def judge(sample: Sample, known: Knowledge, settings: Settings) -> Facet | None:
@@ -24,7 +28,7 @@ def judge(sample: Sample, known: Knowledge, settings: Settings) -> Facet | None:
     store = BY_NAME[sample.service].store
     if store is None:
         return None
-    if any(facet.name != "fast" and not facet.minor for facet in sample.failed):
+    if any(facet.name not in ("fast", "consistent") and not facet.minor for facet in sample.failed):
         return Facet("consistent", None, "not compared while it is not well")
     facets = [_counts_fit(_live(sample, known, store), known.expected.get(store), store, settings)]
     if store == "vectors":
@@ -32,27 +36,39 @@ def judge(sample: Sample, known: Knowledge, settings: Settings) -> Facet | None:
     return _merged(facets)
 
 
-def _live(sample: Sample, known: Knowledge, store: str) -> Mapping[str, int] | None:
+def _live(sample: Sample, known: Knowledge, store: str) -> Counts:
     if store == "vectors":
-        return sample.counts
-    counted = known.live.get(store)
-    return counted.counts if counted else None
+        return Counts(sample.counts)
+    return known.live.get(store) or Counts(None, "it was not counted yet")
 
 
-def _counts_fit(now: Mapping[str, int] | None, before: Expected | None, store: str, settings: Settings) -> Facet:
+def _counts_fit(live: Counts, before: Expected | None, store: str, settings: Settings) -> Facet:
     if before is None:
         return Facet("consistent", None, "there is no good backup to compare the counts with")
+    now, had = live.counts, sum(before.counts.values())
+    if now is None and store == "relational" and DATABASE_GONE.search(live.detail):
+        said = f"{live.detail}; {had:,} records in backup {before.backup}"
+        return Facet("consistent", False, said, problem="database_gone")
     if now is None:
-        return Facet("consistent", None, "it could not be counted")
-    have, had = sum(now.get(part, 0) for part in before.counts), sum(before.counts.values())
+        return Facet("consistent", None, f"it could not be counted: {live.detail}")
+    have = sum(now.get(part, 0) for part in before.counts)
     gone = tuple(part for part, count in before.counts.items() if count >= FEW and not now.get(part))
+    dropped = tuple(part for part in before.counts if part not in now)
     said = f"{have:,} records, {had:,} in backup {before.backup}"
     collapsed = had >= FEW and have < had * settings.health_collapsed
-    if collapsed or gone:
-        named = f"; empty or gone: {', '.join(gone)}" if gone else ""
-        minor = not collapsed and store != "vectors"
+    all_dropped = had > 0 and len(dropped) == len(before.counts)
+    if collapsed or all_dropped or gone:
+        named = f"; {_named(gone or dropped, set(dropped))}" if gone or all_dropped else ""
+        minor = not (collapsed or all_dropped) and store != "vectors"
         return Facet("consistent", False, said + named, minor=minor, problem="count_collapsed", parts=gone)
     return Facet("consistent", True, said)
+
+
+def _named(parts: tuple[str, ...], dropped: set[str]) -> str:
+    """Which are not there any more, and which are there without a record."""
+    empty, gone = [part for part in parts if part not in dropped], [part for part in parts if part in dropped]
+    said = [f"gone: {', '.join(gone)}"] if gone else []
+    return "; ".join(said + ([f"empty: {', '.join(empty)}"] if empty else []))
 
 
 def _sizes_fit(sizes: Mapping[str, Mapping[str, int]], model: int | None, settings: Settings) -> Facet:

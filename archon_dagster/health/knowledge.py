@@ -51,6 +51,7 @@ class Knowledge:
     """Everything of that kind. Times are seconds since the epoch; 0: never.
 
     :param expected: by store; :param live: by store.
+    :param claims: by service: whether what it says fits what its store holds.
     """
 
     end_to_end: Tested = field(default_factory=Tested)
@@ -60,3 +61,4 @@ class Knowledge:
     expected_trouble: str = ""
     live: Mapping[str, Counts] = field(default_factory=dict)
     live_at: float = 0.0
+    claims: Mapping[str, Tested] = field(default_factory=dict)

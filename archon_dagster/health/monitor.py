@@ -12,8 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
-from archon_dagster.health import at_work, background, events, windows
+from archon_dagster.health import at_work, background, events, restores, windows
 from archon_dagster.health import state as states
 from archon_dagster.health.evaluation import Change, Policy, ServiceState, advance
 from archon_dagster.health.events import Event
@@ -29,8 +30,11 @@ from archon_dagster.platform.services import BY_NAME
 from archon_dagster.platform.settings import Settings
 
 UNKNOWN_AFTER = 5  # intervals without a sample that says anything
+FEW = 3  # services reported in one tick without news
 
 Clock = Callable[[], float]
+Looks = Literal["due", "reading"]
+"""All of them, or those that write nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +58,16 @@ def tick(
     *,
     clock: Clock = time.time,
     before: MonitorState | None = None,
-    slow_looks: bool = True,
+    looks: Looks = "due",
 ) -> Tick:
     """Look once; changes nothing on disk (but for what an end-to-end test writes and deletes).
 
     :param before: what is known already; default: what the home says.
-    :param slow_looks: make those of the slower looks that are due.
+    :param looks: which of the slower looks are made, if they are due.
     """
     before = states.load(settings.home) if before is None else before
     warm_up()
-    return _Ticking(settings, runtime, clock, before).run(slow_looks)
+    return _Ticking(settings, runtime, clock, before).run(looks)
 
 
 def look_now(settings: Settings, runtime: Runtime, clock: Clock = time.time) -> Tick:
@@ -98,17 +102,18 @@ class _Ticking:
         self.watched: Watched = watched(settings, runtime)
         names = {service.name for service in self.watched.services}
         self.services = {name: state for name, state in before.services.items() if name in names}
-        self.known = before.known
+        self.known = restores.forget_what_was_before(before.known, settings)
         self.samples: dict[str, Sample] = {}
         self.changes: list[Change] = []
         self.begun = time.monotonic()
         self.until = self.begun + settings.health_confirm_limit
 
-    def run(self, slow_looks: bool) -> Tick:
+    def run(self, looks: Looks) -> Tick:
         self._ask(service.name for service in self.watched.services)
         self._settle()
-        if slow_looks and not any(change.new in ("degraded", "unhealthy") for change in self.changes):
-            self._look_slowly()  # else first things first: the next tick is soon
+        bad_news = any(change.new in ("degraded", "unhealthy") for change in self.changes)
+        if looks == "reading" or not bad_news:  # else first things first: the next tick is soon
+            self._look_slowly(looks)
         return self._result()
 
     def _ask(self, names: Iterable[str]) -> None:
@@ -124,6 +129,7 @@ class _Ticking:
             name: replace(background.facets(sample, self.known, self.settings), maintenance=why.get(name, ""))
             for name, sample in found.items()
         }
+        seen = restores.mark_half_restored(seen, self.settings)
         if any(sample.verdict != "healthy" for sample in seen.values()):
             seen = at_work.excuse(seen, at_work.purpose(self.settings))
         for name, sample in seen.items():
@@ -142,10 +148,13 @@ class _Ticking:
             pause.wait(self.settings.health_reprobe)
             self._ask(doubtful)
 
-    def _look_slowly(self) -> None:
+    def _look_slowly(self, looks: Looks) -> None:
         """What is new counts as one more sample of the services it is about, and is confirmed like any other."""
         before = {name: self._facets(name) for name in self.samples}
-        self.known = background.look(self.known, self.samples, self.settings, self.runtime, self.clock())
+        reading = looks == "reading"
+        self.known = background.look(
+            self.known, self.samples, self.settings, self.runtime, self.clock(), only_reading=reading
+        )
         changed = [name for name in self.samples if self._facets(name) != before[name]]
         if changed:
             self.until = time.monotonic() + self.settings.health_confirm_limit
@@ -167,10 +176,12 @@ class _Ticking:
             for number, change in enumerate(self.changes, 1)
         )
         heartbeat = self._heartbeat(now)
+        bad = {name for name, state in self.services.items() if state.state in ("degraded", "unhealthy")}
+        reported = {name: now for name in bad if name not in self.before.heartbeats} | dict.fromkeys(heartbeat, now)
         after = MonitorState(
             at=now,
             heartbeats={
-                name: now if name in heartbeat else self.before.heartbeats.get(name, now) for name in self.services
+                name: at for name, at in {**self.before.heartbeats, **reported}.items() if name in self.services
             },
             sequence=sequence + len(told),
             services=self.services,
@@ -181,11 +192,15 @@ class _Ticking:
         return Tick(after, self.samples, told, heartbeat, time.monotonic() - self.begun)
 
     def _heartbeat(self, now: float) -> frozenset[str]:
-        """Those not reported for longest, a few in each tick: writing an event takes its time, and a tick must not."""
+        """Those not reported for longest, or never, a few in each tick: an event takes its time, and a tick must not.
+
+        Who is in doubt waits until that is settled.
+        """
         every, last = self.settings.health_heartbeat, self.before.heartbeats
-        due = [name for name in self.services if name in last and not 0 <= now - last[name] < every]
-        few = max(2, math.ceil(len(self.services) * self.settings.health_interval / every))
-        return frozenset(sorted(due, key=lambda name: last[name])[:few])
+        settled = [name for name, state in self.services.items() if not state.in_doubt]
+        due = [name for name in settled if name not in last or not 0 <= now - last[name] < every]
+        few = max(FEW, math.ceil(len(self.services) * self.settings.health_interval / every))
+        return frozenset(sorted(due, key=lambda name: last.get(name, 0.0))[:few])
 
     def _causes(self) -> dict[str, tuple[str, ...]]:
         """For whoever is not well, also what merely seems unwell may be the cause: it is not confirmed as fast."""
@@ -194,7 +209,8 @@ class _Ticking:
             for name, state in self.services.items()
             if state.state in ("degraded", "unhealthy") or (state.in_doubt and state.pending != "healthy")
         }
-        return explain({name: reached for name, reached in unwell.items() if not self._only_slow(name)})
+        blamed = {name: reached for name, reached in unwell.items() if not self._only_slow(name)}
+        return explain(blamed, self.settings.health_depends)
 
     def _only_slow(self, name: str) -> bool:
         failed = self.services[name].failed

@@ -9,7 +9,6 @@ from archon_dagster.health import events
 from archon_dagster.health import state as states
 from archon_dagster.health.evaluation import State
 from archon_dagster.health.events import Event
-from archon_dagster.health.root_cause import affected_by
 from archon_dagster.health.samples import Facet
 from archon_dagster.platform.services import BY_NAME
 
@@ -77,7 +76,7 @@ def standing(home: Path) -> Standing:
             detail=one.detail,
             failed=one.failed,
             causes=explained[name],
-            affected=affected_by(name, {other for other, causes in explained.items() if name in causes}),
+            affected=tuple(sorted(other for other, causes in explained.items() if name in causes)),
             reached=one.reached,
             flapping=one.flapping,
         )

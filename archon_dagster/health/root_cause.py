@@ -1,7 +1,8 @@
 """Who is to blame: a service whose dependency is not well is *affected*, not failed on its own.
 
 What accepts no connection has failed on its own whatever its dependencies do: nobody's outage closes another one's
-port. The catalogue says who depends on whom.
+port. The catalogue says who depends on whom; what it cannot know of a platform (a Supabase that is run over the
+platform's own PostgreSQL) the settings say.
 """
 
 from __future__ import annotations
@@ -10,34 +11,33 @@ from collections.abc import Mapping, Set
 
 from archon_dagster.platform.services import BY_NAME
 
+Depends = Mapping[str, tuple[str, ...]]
+"""Whom a service depends on besides those of the catalogue."""
 
-def causes(service: str, unwell: Set[str]) -> tuple[str, ...]:
+_NOBODY: Depends = {}
+
+
+def causes(service: str, unwell: Set[str], also: Depends = _NOBODY) -> tuple[str, ...]:
     """The unwell services that a service depends on, directly or not, and that depend on no unwell one themselves."""
-    return tuple(sorted(name for name in _below(service) & unwell if not _below(name) & unwell))
+    return tuple(sorted(name for name in below(service, also) & unwell if not below(name, also) & unwell))
 
 
-def explain(unwell: Mapping[str, bool]) -> dict[str, tuple[str, ...]]:
+def explain(unwell: Mapping[str, bool], also: Depends = _NOBODY) -> dict[str, tuple[str, ...]]:
     """For each unwell service the root causes outside of itself; none: it is one.
 
     :param unwell: the services that are not well, and whether each accepts connections.
     """
-    return {
-        name: causes(name, unwell.keys()) if reached else () for name, reached in unwell.items()
-    }  # fmt: skip
+    return {name: causes(name, unwell.keys(), also) if reached else () for name, reached in unwell.items()}
 
 
-def affected_by(service: str, names: Set[str]) -> tuple[str, ...]:
-    """Those of the given services that depend on this one."""
-    return tuple(sorted(name for name in names if service in _below(name)))
-
-
-def _below(service: str) -> set[str]:
-    """Everything that a service depends on."""
+def below(service: str, also: Depends = _NOBODY) -> set[str]:
+    """Everything that a service depends on, directly or not."""
     found: set[str] = set()
     waiting = [service]
     while waiting:
-        for name in BY_NAME[waiting.pop()].depends_on:
-            if name not in found:
-                found.add(name)
-                waiting.append(name)
+        name = waiting.pop()
+        for other in (*BY_NAME[name].depends_on, *also.get(name, ())):
+            if other not in found:
+                found.add(other)
+                waiting.append(other)
     return found

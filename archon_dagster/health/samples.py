@@ -30,9 +30,12 @@ Problem = Literal[
     "slow",
     "dead_collection",  # cannot be read; ``parts`` names them
     "garbage_collection",  # stored points do not find themselves; ``parts`` names them
+    "database_gone",  # the server answers, the database of the settings does not exist
+    "half_restored",  # an interrupted restore has begun to replace the data; ``parts`` names the collection, if one
     "count_collapsed",  # far fewer records than the last good backup has, or none; ``parts`` names what
     "wrong_dimension",  # vector sizes that do not go together; ``parts`` names the collections
     "end_to_end",  # a marked document was not indexed, not found, or not deleted
+    "false_claim",  # it says that it is well, and does not know of what its store holds
     "no_vector",  # the model returns none
 ]
 
@@ -41,6 +44,7 @@ _MORE: dict[str, tuple[FacetName, ...]] = {
     "qdrant": ("functional", "consistent"),
     "memgraph": ("consistent",),
     "postgres": ("consistent",),
+    "archon-bridge": ("functional",),
     "archon-search": ("functional",),
     "ollama": ("functional", "consistent"),
 }

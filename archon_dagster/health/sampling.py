@@ -21,6 +21,9 @@ from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.platform.services import CATALOGUE, Service
 from archon_dagster.platform.settings import Settings
 
+UNSEEN = "not examined"
+"""Said of collections of which a round has found out nothing."""
+
 MARGIN = 0.3  # seconds of a round kept for what is not waiting for a server
 
 
@@ -155,8 +158,8 @@ def _known_answers(reports: Iterable[CollectionReport]) -> Facet:
     good = [report for report in reports if report.condition == "good"]
     open_ = [report for report in reports if report.condition in ("unknown", "dead", "red")]
     if open_ and not good:
-        return Facet("functional", None, f"not examined: {', '.join(_names(open_))}")
-    rest = f"; not examined: {', '.join(_names(open_))}" if open_ else ""
+        return Facet("functional", None, f"{UNSEEN}: {', '.join(_names(open_))}")
+    rest = f"; {UNSEEN}: {', '.join(_names(open_))}" if open_ else ""
     return Facet("functional", True, f"{len(good)} collections find their own points{rest}")
 
 

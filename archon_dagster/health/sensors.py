@@ -5,12 +5,14 @@ the number of the last confirmed change that Dagster was told of: what a crash h
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import dagster as dg
 from filelock import FileLock, Timeout
 
 from archon_dagster.errors import ConfigurationError
 from archon_dagster.health import events, monitor
+from archon_dagster.health import state as states
 from archon_dagster.health.checks import evaluations, observation
 from archon_dagster.health.history import History
 from archon_dagster.health.monitor import Tick
@@ -30,7 +32,7 @@ def health_monitor(context: dg.SensorEvaluationContext, operations: Operations) 
     settings = operations.settings()
     try:
         with _turn(settings):
-            return _tick(settings, context.cursor)
+            return _tick(settings, context)
     except ConfigurationError as error:  # no platform here
         return dg.SkipReason(error.what)
     except Timeout:
@@ -43,29 +45,52 @@ def _turn(settings: Settings) -> FileLock:
     return FileLock(file, timeout=0)
 
 
-def _tick(settings: Settings, cursor: str | None) -> dg.SensorResult | dg.SkipReason:
-    found = monitor.tick(settings, open_runtime(settings))
+def _tick(settings: Settings, context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    before = states.load(settings.home)
+    if not context.cursor:  # an instance that was never told anything
+        before = replace(before, heartbeats={})
+    found = monitor.tick(settings, open_runtime(settings), before=before)
     monitor.keep(settings, found)
-    told = list(_reports(settings, found, cursor))
+    told = list(_reports(settings, found, context.cursor, context.instance))
     if not told:
         return dg.SkipReason(_nothing_new(found))
     return dg.SensorResult(asset_events=told, cursor=str(found.state.sequence), skip_reason=_told(found, told))
 
 
 def _reports(
-    settings: Settings, found: Tick, cursor: str | None
+    settings: Settings, found: Tick, cursor: str | None, instance: dg.DagsterInstance
 ) -> Iterator[dg.AssetCheckEvaluation | dg.AssetObservation]:
-    """Events of the services that have changed since Dagster was last told, or of all of them."""
-    history = History(settings.home)
+    """Events of who has changed since Dagster was last told, and of those whose turn it is.
+
+    That somebody has been well from the beginning is no news: it waits for its turn, so that the first tick is short.
+    Nor is a check whose last result was the same: a restore takes everybody into maintenance and out of it.
+    """
+    history, state = History(settings.home), found.state
     told = int(cursor) if cursor and cursor.isdigit() else None
-    everything = told is None or told > found.state.sequence  # a new instance, or a new home
-    due = set(found.samples) if everything else found.heartbeat
-    changed = set() if everything else {one.change.service for one in events.read(settings.home, after=told or 0)}
+    if told is None or told > state.sequence:  # a new instance, or a new home
+        changed = {name for name, one in state.services.items() if one.state in ("degraded", "unhealthy")}
+    else:
+        changed = {one.change.service for one in events.read(settings.home, after=told)} & state.heartbeats.keys()
     for name, sample in found.samples.items():
-        settled = not found.state.services[name].in_doubt
-        if (name in due and settled) or name in changed:
-            yield from evaluations(sample, found.state.causes.get(name, ()))
+        if name in found.heartbeat or name in changed:
+            results = list(evaluations(sample, state.causes.get(name, ())))
+            yield from results if name in found.heartbeat else _news(results, instance)
             yield observation(name, found, history)
+
+
+def _news(results: list[dg.AssetCheckEvaluation], instance: dg.DagsterInstance) -> list[dg.AssetCheckEvaluation]:
+    """Those results that differ from the last ones; where a check is being run, its last one is not known."""
+    keys = [result.asset_check_key for result in results]
+    last = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+
+    def shown(key: dg.AssetCheckKey) -> object:
+        event = last[key].event if key in last else None
+        said = event.dagster_event if event else None
+        if said is None or said.event_type != dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            return None
+        return said.asset_check_evaluation_data.passed, said.asset_check_evaluation_data.severity
+
+    return [result for result in results if shown(result.asset_check_key) != (result.passed, result.severity)]
 
 
 def _told(found: Tick, reports: list[dg.AssetCheckEvaluation | dg.AssetObservation]) -> str:

@@ -11,6 +11,9 @@ SEALED = dg.AssetKey(["backup", "sealed"])
 CATALOGUE = dg.AssetKey(["backup", "catalogue"])
 BACKUPS = dg.DynamicPartitionsDefinition(name="backups")
 
+PARTITIONS_PAGE = "/assets/backup/catalogue?view=partitions"
+"""Where the UI lists them; the overview of an asset shows no more than the last one."""
+
 catalogue = dg.AssetSpec(
     CATALOGUE,
     group_name=GROUP,
@@ -19,8 +22,10 @@ catalogue = dg.AssetSpec(
     deps=[SEALED],
     description=(
         "Every backup in the repository, one partition each, also those taken without Dagster and those taken before "
-        "a restore: open one to see what it holds, whether its checks passed, and how to restore it."
+        "a restore: open one to see what it holds, whether its checks passed, and how to restore it. They are all in "
+        f"the tab [Partitions]({PARTITIONS_PAGE})."
     ),
+    metadata={"all backups": dg.MetadataValue.url(PARTITIONS_PAGE)},
 )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from importlib.resources import files
@@ -37,11 +37,13 @@ from archon_dagster.repository.pending import Begun, Clock, PendingBackup, utc_n
 from archon_dagster.repository.reading import BackupSource
 from archon_dagster.repository.selection import Selection
 from archon_dagster.repository.verification import (
+    DIGESTS,
     CheckRecord,
     Damage,
     Verification,
     read_checks,
     record_check,
+    shared_damage,
     verify_chunks,
 )
 from archon_dagster.stores.base import Work
@@ -239,9 +241,10 @@ class Repository:
     def verify(self, backup_id: str, work: Work, *, record: bool = True) -> Verification:
         """Read every chunk and compare every digest, the manifest's included.
 
-        Damaged chunks are remembered, so that the next backup that has their bytes repairs them.
+        Damaged chunks are remembered, so that the next backup that has their bytes repairs them; and every other
+        backup that shares one fails its check ``digests`` as well, until it is verified itself.
 
-        :param record: keep the result as the check ``digests``.
+        :param record: keep the result of this backup as the check ``digests``.
         """
         try:
             result = verify_chunks(self._catalogue.manifest(backup_id), self._chunks, work)
@@ -250,14 +253,29 @@ class Repository:
                                  todo="`archon backups` lists them") from error  # fmt: skip
         except DamagedBackup as error:
             result = Verification(backup_id, (Damage(None, None, error.what),))
-        self._suspect({damage.chunk for damage in result.damage if damage.chunk})
+        if bad := {damage.chunk for damage in result.damage if damage.chunk}:
+            self._remember(backup_id, bad, work)
         if record:
-            self.record(backup_id, result.as_check("digests", utc_now()))
+            self.record(backup_id, result.as_check(DIGESTS, utc_now()))
         return result
 
-    def _suspect(self, chunks: Iterable[str]) -> None:
+    def _mark_others(self, found_in: str, bad: Set[str], work: Work) -> None:
+        """What is damaged in one backup is damaged in every other that has the same bytes."""
+        for entry in self.backups():
+            work.check()
+            if entry.state != "complete" or entry.id == found_in:
+                continue
+            try:
+                manifest = self.manifest(entry.id)
+            except (DamagedBackup, ObjectNotFound):
+                continue  # damaged itself, or deleted a moment ago: the listing says so
+            if shared := bad & {chunk.sha256 for artifact in manifest.artifacts for chunk in artifact.chunks}:
+                self.record(entry.id, shared_damage(found_in, shared, utc_now()))
+
+    def _remember(self, backup_id: str, bad: Set[str], work: Work) -> None:
         try:
-            self._chunks.suspect(chunks)
+            self._chunks.suspect(bad)
+            self._mark_others(backup_id, bad, work)
         except RepositoryError as error:  # read-only, perhaps: what was found out counts all the same
             _log.warning("damaged chunks cannot be noted, so the next backup may not repair them: %s", error)
 

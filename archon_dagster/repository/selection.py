@@ -18,8 +18,8 @@ from archon_dagster.repository.check_state import state_of
 from archon_dagster.repository.manifest import Manifest
 from archon_dagster.repository.verification import CheckRecord
 
+NO_BACKUPS = "no backups yet"
 _log = logging.getLogger(__name__)
-
 
 _ASIDE = {"safety": "a safety backup, taken before a restore", "imported": "an import of another tool's backup"}
 """Kinds that ``latest`` never means."""
@@ -38,6 +38,9 @@ class Selection:
     def resolve(self, selector: str, stores: Iterable[str] | None = None) -> Manifest:
         """The one complete backup a selector means; see :meth:`Repository.resolve`."""
         entries = self._catalogue.entries()
+        if not entries:
+            raise BackupNotFound(NO_BACKUPS, where=self._catalogue.describe(), tried="the repository holds no backup",
+                                 todo="take the first one: archon backup")  # fmt: skip
         wanted = frozenset(stores or ())
         if selector == "latest":
             return self._latest(entries, wanted)

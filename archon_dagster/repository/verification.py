@@ -2,7 +2,8 @@
 
 Verification lists *all* damage, not the first: an operator wants to know whether one collection or everything is lost.
 Each result is kept under ``verifications/<backup id>/``; what a backup is worth is the newest result of each check.
-Damaged chunks are remembered, so that the next backup that still has their bytes writes them anew.
+Damaged chunks are remembered, so that the next backup that still has their bytes writes them anew; and every backup
+that shares one is marked, because nobody should have to find the same damage twice on the worst day.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import hashlib
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, datetime, timedelta
@@ -46,6 +47,9 @@ _RECORD = re.compile(
 _LARGEST_RECORD = 16 << 20
 
 Severity = Literal["error", "warning"]
+
+DIGESTS = "digests"
+"""The check of every chunk and every digest of a backup."""
 
 
 class CheckRecord(BaseModel):
@@ -95,14 +99,14 @@ class Verification:
 
     def as_check(self, name: str, time: datetime) -> CheckRecord:
         """The record to keep."""
-        good = f"{self.artifacts} artifacts, {self.chunks} chunks, {self.bytes_read} bytes are as they were written"
+        good = f"{self.artifacts} artifacts, {self.chunks:,} chunks, {self.bytes_read:,} bytes are as they were written"
         return CheckRecord(name=name, passed=self.passed, detail=good if self.passed else self.summary(), time=time)
 
     def summary(self, most: int = 5) -> str:
         """The damage in a few lines."""
         lines = [str(damage) for damage in self.damage[:most]]
         if len(self.damage) > most:
-            lines.append(f"and {len(self.damage) - most} more")
+            lines.append(f"and {len(self.damage) - most:,} more")
         return "; ".join(lines)
 
     def damaged_artifacts(self) -> dict[str, int]:
@@ -117,10 +121,18 @@ class Verification:
         """:class:`DamagedBackup` naming what is damaged, where anything is."""
         if self.damage:
             raise DamagedBackup(
-                f"backup {self.backup_id} is damaged in {len(self.damage)} places: {self.summary()}",
+                f"backup {self.backup_id} is damaged in {len(self.damage):,} places: {self.summary()}",
                 where=f"backups/{self.backup_id}.json",
                 todo=DAMAGE_TODO,
             )
+
+
+def shared_damage(found_in: str, chunks: Set[str], time: datetime) -> CheckRecord:
+    """The record for a backup that has the same damaged chunks as one that was verified."""
+    first = min(chunks)[:12]
+    many = f"{len(chunks):,} chunks that it shares with backup {found_in} are damaged, such as {first}"
+    one = f"chunk {first}, which it shares with backup {found_in}, is damaged"
+    return CheckRecord(name=DIGESTS, passed=False, detail=one if len(chunks) == 1 else many, time=time)
 
 
 def verify_chunks(manifest: Manifest, chunks: ChunkStore, work: Work) -> Verification:

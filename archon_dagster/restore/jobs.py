@@ -1,6 +1,7 @@
 """The job ``restore``."""
 
 from typing import Any, Literal
+from urllib.parse import quote, urlencode
 
 import dagster as dg
 from pydantic import Field
@@ -12,6 +13,11 @@ from archon_dagster.restore.selection import selection_of
 from archon_dagster.restore.summary import page, restore_numbers
 from archon_dagster.stores.assets import BY_STORE
 from archon_dagster.stores.choice import StoreChoice, chosen
+
+PREFILLED = "ops:\n  put_back:\n    config:\n      confirm: ''\n      selector: latest\n"
+"""What the launchpad begins with: the word is left to type, and until then it launches nothing."""
+
+LAUNCHPAD = "/locations/archon/jobs/restore/playground/setup?" + urlencode({"config": PREFILLED}, quote_via=quote)
 
 PUT_BACK_LIMIT = 3600.0  # seconds a terminated restore may take to put the data back
 
@@ -123,7 +129,8 @@ def _metadata(result: RestoreResult) -> dict[str, dg.MetadataValue[Any] | int | 
     tags={"dagster/max_runtime": "86400", "dagster/priority": "10"},
     description=(
         "Put a backup back. Replaces the live data, so `confirm: RESTORE` has to be typed. What is there now is "
-        "copied first; if anything goes wrong up to the comparison of the fingerprints, that copy is put back."
+        "copied first; if anything goes wrong up to the comparison of the fingerprints, that copy is put back. "
+        f"[Begin with the word left to type]({LAUNCHPAD})."
     ),
 )
 def restore_job() -> None:

@@ -83,10 +83,13 @@ def _concerns(scope: Scope, artifact: Artifact) -> bool:
     return scope.part.captured(artifact.counts, artifact.fingerprint or Fingerprint(parts={})) is not None
 
 
-def estimate(repository: Repository, scope: Scope, *, by_points: bool) -> Estimate | None:
-    """From the last restore of the same stores into the same place, else from how fast each store was before."""
+def estimate(repository: Repository, scope: Scope, *, by_points: bool, alike: bool = True) -> Estimate | None:
+    """From the last restore of the same stores into the same place, else from how fast each store was before.
+
+    :param alike: the backup is one of this platform, and so about as large as the last one.
+    """
     checks = _checks(repository)
-    if scope.part is None and not by_points:
+    if alike and scope.part is None and not by_points:
         wanted, into = frozenset(scope.names), scope.place.target
         same = [check for check in checks if _stores_of(check) == wanted and _into(check) == into]
         if same and (seconds := max(same, key=lambda check: check.time).seconds) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from archon_dagster.context import OperationContext
 from archon_dagster.errors import StoreError
@@ -28,13 +29,15 @@ from archon_dagster.restore.scope import scope_of
 from archon_dagster.restore.selection import Selection
 from archon_dagster.stores.base import Description, StoreName
 
-__all__ = ["PartChange", "RestorePlan", "make_plan"]
+__all__ = ["Foreign", "PartChange", "RestorePlan", "make_plan"]
 
 
 @dataclass(frozen=True)
 class RestorePlan:
     """A restore, described.
 
+    :param dump: the file or directory of another tool that it would be imported from first; ``backup`` is what that
+        would become, and is in no repository. Empty: a backup of ours.
     :param age: seconds between the capture and now: what was written since then is lost (kept in the safety backup).
     :param stops: writers that will be stopped meanwhile.
     :param unreachable: stores that do not answer, and why: what they hold now is not known.
@@ -62,6 +65,7 @@ class RestorePlan:
     target: str = ""
     adds: bool = False
     untouched: tuple[str, ...] = ()
+    dump: str = ""
 
     @property
     def refused(self) -> bool:
@@ -76,13 +80,25 @@ class RestorePlan:
         return sum(max(0, change.now - (change.after or 0)) for change in self.changes if change.now is not None)
 
 
+@dataclass(frozen=True)
+class Foreign:
+    """A backup of another tool, as it would be imported. :param words: what names it in a command."""
+
+    path: Path
+    manifest: Manifest
+    words: str
+
+
 def make_plan(
     context: OperationContext, selector: str, only: Sequence[StoreName] = (), *, target: str = "",
-    selection: Selection | None = None, portable: bool = False,
+    selection: Selection | None = None, portable: bool = False, foreign: Foreign | None = None,
 ) -> RestorePlan:  # fmt: skip
-    """Say what restoring would change; reads the live counts, changes nothing."""
+    """Say what restoring would change; reads the live counts, changes nothing.
+
+    :param foreign: what would be imported and restored, instead of the backup that ``selector`` means.
+    """
     request = RestoreRequest(selector, "", tuple(only), portable=portable, target=target, selection=selection)
-    scope = scope_of(context, request)
+    scope = scope_of(context, request, foreign.manifest if foreign else None)
     there, manifest, names = scope.context, scope.manifest, scope.names
     missing = absent(names, there.settings, there.runtime)
     live, unreachable = _ask(there, names, missing)
@@ -90,10 +106,10 @@ def make_plan(
     version = live["vectors"].version if "vectors" in live else ""
     points = "vectors" in names and by_points(manifest, version, asked=portable)
     changes = part_changes(scope, counts) if scope.part else whole_changes(manifest, names, counts)
-    asked = ("--portable",) if portable else ()
+    options = (*options_of(scope.place.target, selection), *(("--portable",) if portable else ()))
     adds = scope.part is not None and all(change.effect.startswith(ADDED) for change in changes)
     beside = scope.part is not None and scope.part.live != scope.part.kept
-    estimate = measured.estimate(context.repository, scope, by_points=points)
+    estimate = measured.estimate(context.repository, scope, by_points=points, alike=foreign is None)
     return RestorePlan(
         backup=manifest,
         stores=names,
@@ -101,7 +117,7 @@ def make_plan(
         age=(datetime.now(UTC) - manifest.window.start).total_seconds(),
         stops=() if adds and beside else running_writers(there.runtime),
         unreachable=unreachable,
-        command=command(manifest.id, only, (*options_of(scope.place.target, selection), *asked)),
+        command=command(foreign.words if foreign else manifest.id, only, options),
         estimate=estimate.seconds if estimate else None,
         estimated_from=estimate.how if estimate else "",
         start_first=f"{names_of(missing)}: {HOW_TO_START[there.runtime.kind]}" if missing else "",
@@ -109,6 +125,7 @@ def make_plan(
         target=scope.place.target,
         adds=adds,
         untouched=untouched(scope),
+        dump=str(foreign.path) if foreign else "",
     )
 
 

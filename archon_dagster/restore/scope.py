@@ -35,11 +35,17 @@ class Scope:
     notes: tuple[str, ...] = ()
 
 
-def scope_of(context: OperationContext, request: RestoreRequest) -> Scope:
-    """Find it out; the repository is asked, and no server."""
+def scope_of(context: OperationContext, request: RestoreRequest, foreign: Manifest | None = None) -> Scope:
+    """Find it out; the repository is asked, and no server.
+
+    :param foreign: a backup that is in no repository, to plan with instead of the one the request names.
+    """
     place = open_place(context, request.target)
     only = stores_of(request.selection, request.only)
-    manifest, found = resolve(place.context, request.selector, only)
+    if foreign is None:
+        manifest, found = resolve(place.context, request.selector, only)
+    else:
+        manifest, found = foreign, stores_in(foreign, only, request.selector)
     names = stores_at(place, found, only)
     notes = (*place.notes, *(() if only else missing_at(place, found)), *_careful(context, manifest))
     if request.selection is None:
@@ -77,12 +83,16 @@ def resolve(
         raise ConfigurationError(f"unknown store: {', '.join(unknown)}", todo=f"name some of {', '.join(STORES)}")
     asked = tuple(only) or (STORES if selector == "latest" else None)  # latest of everything, unless said otherwise
     manifest = context.repository.resolve(selector, stores=asked)
+    return manifest, stores_in(manifest, only, context.settings.repository)
+
+
+def stores_in(manifest: Manifest, only: Sequence[StoreName], where: str) -> tuple[StoreName, ...]:
+    """Which stores of a backup to restore; raises where one that was asked for is not in it."""
     missing = [name for name in only if not manifest.of_store(name)]
     if missing:
         raise BackupNotFound(
             f"backup {manifest.id} does not contain {', '.join(missing)}",
-            where=context.settings.repository,
+            where=where,
             todo=f"choose another backup (archon backups), or restore only {', '.join(manifest.stores)}",
         )
-    names = tuple(name for name in STORES if manifest.of_store(name) and (not only or name in only))
-    return manifest, names
+    return tuple(name for name in STORES if manifest.of_store(name) and (not only or name in only))

@@ -150,7 +150,9 @@ def test_plain_files_and_the_break_glass_reader(shell: Shell, backup: str, tmp_p
 def test_status_says_what_is_there(shell: Shell, backup: str) -> None:
     status = shell.json("status")
     assert status["last_good_backup"] is not None
-    assert {line["service"] for line in status["services"]} == set(shell.platform.services)
+    externals = {line["service"] for line in status["services"] if line["state"] == "external"}
+    assert externals == {"ollama", "supabase"} and status["next"] == "nothing"
+    assert {line["service"] for line in status["services"]} == {*shell.platform.services, *externals}
 
 
 def test_an_unknown_backup(shell: Shell, backup: str) -> None:
@@ -166,7 +168,8 @@ def test_a_missing_word_touches_nothing(shell: Shell, backup: str, words: tuple[
 
 def test_wrong_names_are_usage_errors(shell: Shell) -> None:
     assert "unknown store" in shell.fails(2, "backup", "--only", "everything")
-    shell.fails(2, "sandbox", "kill", "nothing")
+    known = shell.fails(2, "sandbox", "kill", "nothing")
+    assert "qdrant" in known and "ollama, supabase" in known
     shell.fails(2, "sandbox", "wipe", "everything")
     shell.fails(2, "nonsense")
 
@@ -313,6 +316,6 @@ def test_status_answers_within_its_time_when_every_server_is_frozen_and_without_
         shell.platform.runtime.unpause(*services)
     assert done.returncode == 6, done.stderr
     found = json.loads(done.stdout)
-    assert {line["ready"] for line in found["services"]} == {False}
+    assert {line["ready"] for line in found["services"] if line["state"] != "external"} == {False}
     assert "archon sandbox kill" in found["next"]
     assert found["last_good_backup"] is not None

@@ -86,8 +86,12 @@ def test_a_dump_is_imported_and_restored_with_a_way_back(clean_sandbox: Sandbox,
 
 
 def test_a_plan_of_a_dump_changes_nothing(clean_sandbox: Sandbox) -> None:
+    repository = Path(clean_sandbox.settings.repository)
+    before = sorted(repository.rglob("*"))
     plan = as_json(clean_sandbox.home, "restore", "--from-dump", str(EDGES), "--plan")
-    assert plan["stores"] == ["graph"]
+    assert (plan["stores"], plan["dump"]) == (["graph"], str(EDGES))
+    assert plan["command"] == f"archon restore --from-dump {EDGES} --confirm RESTORE"
+    assert sorted(repository.rglob("*")) == before, "a plan imports nothing, and makes no repository"
     assert open_graph(clean_sandbox.settings).describe().counts["nodes"] == 0
 
 

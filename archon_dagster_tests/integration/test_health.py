@@ -19,18 +19,21 @@ from archon_dagster.cli.main import app
 from archon_dagster.context import open_context
 from archon_dagster.definitions import defs
 from archon_dagster.health import changes, confirmed, monitor, standing, windows
+from archon_dagster.health import state as states_module
 from archon_dagster.health.checks import KEYS
 from archon_dagster.health.end_to_end import PROJECT, lock_file, run_end_to_end, sweep
 from archon_dagster.health.history import History
-from archon_dagster.health.monitor import Tick
+from archon_dagster.health.monitor import FEW, Tick
 from archon_dagster.health.samples import Sample, facets_of
 from archon_dagster.health.sensors import health_monitor
 from archon_dagster.health.state import load
 from archon_dagster.health.state import path as state_file
 from archon_dagster.platform.settings import Settings
 from archon_dagster.resources import Operations
-from archon_dagster.sandbox import lifecycle
+from archon_dagster.restore.restore import CONFIRMATION, RestoreRequest, restore_backup
+from archon_dagster.sandbox import lifecycle, misbehaviour
 from archon_dagster.sandbox.lifecycle import Sandbox
+from archon_dagster.stores.base import StoreName
 from archon_dagster_tests.integration.conftest import clean
 from archon_dagster_tests.integration.test_sandbox_vectors_failures import GOOD, broken
 from archon_dagster_tests.integration.vector_server import upload
@@ -284,7 +287,8 @@ def test_stores_that_lost_their_records_are_inconsistent(watch: Watch, qdrant: h
     settings = watch.settings.model_copy(update=repository)
     context = dataclasses.replace(open_context(settings), runtime=watch.sandbox.runtime)
     take_backup(context, BackupRequest(kind="manual", stores=("vectors", "graph"), quiesce=False))
-    counting = watch.tell(health_counts=60.0, embedding_dimensions=32, **repository)
+    stores = WATCHED[:3]  # search makes longer vectors, and finds nothing among these
+    counting = watch.tell(health_watched=stores, health_counts=60.0, embedding_dimensions=32, **repository)
     assert set(states(counting.tick()).values()) == {"healthy"}
     clean(watch.sandbox)
     later: Callable[[], float] = lambda: time.time() + 120.0  # noqa: E731
@@ -307,6 +311,80 @@ def test_the_model_is_asked_for_a_vector_and_its_real_length_counts(watch: Watch
     wrong = asking.tell(health_watched=("qdrant", "ollama"), embedding_dimensions=768).tick()
     assert failed(wrong.samples["ollama"]) == {"wrong_dimension": ()}
     assert failed(wrong.samples["qdrant"]) == {"wrong_dimension": ("archon_vectors",)}
+
+
+def backed_up(watch: Watch, tmp_path: Any, *stores: StoreName) -> Watch:
+    """The watch that compares with a backup of these stores, which has just been taken."""
+    repository = {"repository_setting": str(tmp_path / "repository")}
+    settings = watch.settings.model_copy(update=repository)
+    context = dataclasses.replace(open_context(settings), runtime=watch.sandbox.runtime)
+    take_backup(context, BackupRequest(kind="manual", stores=stores, quiesce=False))
+    return watch.tell(health_counts=60.0, **repository)
+
+
+def test_what_a_restore_has_brought_back_is_well_at_once(watch: Watch, tmp_path: Any) -> None:
+    """The counts of a minute ago are those of the emptied store: nobody waits until they are due."""
+    write_graph(watch.settings, 200)
+    counting = backed_up(watch, tmp_path, "graph")
+    assert states(counting.tick())["memgraph"] == "healthy"
+    clean(watch.sandbox)
+    state = load(watch.home)
+    states_module.save(watch.home, dataclasses.replace(state, known=dataclasses.replace(state.known, live_at=0.0)))
+    assert states(counting.tick())["memgraph"] == "unhealthy"
+    context = dataclasses.replace(open_context(counting.settings), runtime=watch.sandbox.runtime)
+    restore_backup(context, RestoreRequest("latest", CONFIRMATION, ("graph",)))
+    found = counting.tick()
+    assert states(found)["memgraph"] == "healthy", found.samples["memgraph"]
+    consistent = found.samples["memgraph"].facet("consistent")
+    assert consistent is not None and consistent.passed and "200 records" in consistent.detail
+
+
+def test_a_dropped_database_turns_its_check_red(watch: Watch, tmp_path: Any) -> None:
+    sql(watch, "CREATE TABLE public.kept (id int); INSERT INTO public.kept SELECT generate_series(1, 5)")
+    counting = backed_up(watch, tmp_path, "relational")
+    assert states(counting.tick())["postgres"] == "healthy"
+    name = watch.settings.postgres_db
+    sql(watch, f'DROP DATABASE "{name}" WITH (FORCE)', database="template1")
+    later: Callable[[], float] = lambda: time.time() + 120.0  # noqa: E731
+    try:
+        found = monitor.tick(counting.settings, watch.sandbox.runtime, clock=later)
+    finally:
+        sql(watch, f'CREATE DATABASE "{name}"', database="template1")
+    assert failed(found.samples["postgres"]) == {"database_gone": ()}
+    assert states(found)["postgres"] == "unhealthy"
+
+
+def test_services_that_say_they_are_healthy_and_know_nothing_are_caught_without_a_monitor(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written for it: what is stored is asked for."""
+    for number in range(12):
+        index(watch, f"stored-{number}")
+    write_graph(watch.settings, 50)
+    for file in (watch.home / "health").glob("*"):
+        file.unlink()  # nobody has ever looked here
+    monkeypatch.setenv("ARCHON_HOME", str(watch.home))
+    monkeypatch.setenv("ARCHON_HEALTH_WATCHED", json.dumps([*WATCHED, "archon-bridge", "ollama"]))
+    run = CliRunner()
+    assert run.invoke(app, ["health"]).exit_code == 0
+    for name in ("archon-search", "archon-bridge"):
+        misbehaviour.misbehave(watch.sandbox.home, name, "lie")
+    try:
+        said = json.loads(run.invoke(app, ["health", "--json"]).output)
+    finally:
+        for name in ("archon-search", "archon-bridge"):
+            misbehaviour.behave(watch.sandbox.home, name)
+    assert said["platform"] == "down"
+    for name, words in (("archon-search", "finds nothing, where archon_vectors holds 12 points"),
+                        ("archon-bridge", "knows of 0 nodes, where the graph holds 50")):  # fmt: skip
+        assert said["services"][name]["state"] == "unhealthy" and words in said["services"][name]["answer"]
+
+
+def sql(watch: Watch, statement: str, database: str = "") -> None:
+    words = ["psql", "-qX", "-v", "ON_ERROR_STOP=1", *(["-d", database] if database else []), "-c", statement]
+    with watch.sandbox.runtime.exec("postgres", words) as command:
+        command.stdin.close()
+        assert command.wait(60.0) == 0, command.stderr_tail()
 
 
 def write_graph(settings: Settings, nodes: int) -> None:
@@ -398,6 +476,12 @@ class Sensor:
             self.cursor = result.cursor or self.cursor
         return result
 
+    def tell_everybody(self) -> None:
+        """The first ticks, until there is nothing more to tell."""
+        for _ in WATCHED:
+            if isinstance(self.tick(), dg.SkipReason):
+                return
+
     def evaluations(self, service: str, check: str) -> list[bool]:
         """What a check has said so far, oldest first."""
         key = dg.AssetCheckKey(KEYS[service], check)
@@ -415,16 +499,39 @@ def sensor(watch: Watch) -> Iterator[Sensor]:
         yield Sensor(watch, instance)
 
 
-def test_the_first_tick_tells_everything_and_the_next_ones_nothing(sensor: Sensor) -> None:
-    assert isinstance(sensor.tick(), dg.SensorResult)
-    first = sensor.count()
-    assert first >= 3 * len(WATCHED)
+def test_the_first_ticks_tell_everybody_a_few_at_a_time_and_the_next_ones_nothing(sensor: Sensor) -> None:
+    first = sensor.tick()
+    assert isinstance(first, dg.SensorResult)
+    assert {event.asset_key for event in first.asset_events} == {KEYS[name] for name in WATCHED[:FEW]}
+    sensor.tell_everybody()
+    told = sensor.count()
+    assert told >= 3 * len(WATCHED)
     assert all(isinstance(sensor.tick(), dg.SkipReason) for _ in range(3))
-    assert sensor.count() == first
+    assert sensor.count() == told
+
+
+def test_what_is_broken_from_the_beginning_is_told_at_once(sensor: Sensor) -> None:
+    lifecycle.kill(sensor.watch.sandbox.home, "archon-search")
+    sensor.tick()
+    assert sensor.evaluations("archon-search", "reachable") == [False]
+    lifecycle.start(sensor.watch.sandbox.home, "archon-search")
+
+
+def test_a_new_instance_is_told_at_once_what_is_broken(sensor: Sensor) -> None:
+    sensor.tell_everybody()
+    lifecycle.kill(sensor.watch.sandbox.home, "archon-search")
+    sensor.tick()
+    with dg.instance_for_test() as fresh:
+        other = Sensor(sensor.watch, fresh)
+        other.tick()
+        assert other.evaluations("archon-search", "reachable") == [False]
+        other.tell_everybody()
+        assert other.evaluations("postgres", "ready") == [True]
+    lifecycle.start(sensor.watch.sandbox.home, "archon-search")
 
 
 def test_a_failure_is_one_evaluation_and_so_is_its_end(sensor: Sensor) -> None:
-    sensor.tick()
+    sensor.tell_everybody()
     lifecycle.kill(sensor.watch.sandbox.home, "qdrant")
     told = sensor.tick()
     assert isinstance(told, dg.SensorResult) and told.skip_reason is not None
@@ -439,14 +546,14 @@ def test_a_failure_is_one_evaluation_and_so_is_its_end(sensor: Sensor) -> None:
 
 
 def test_a_heartbeat_tells_everything_again(sensor: Sensor) -> None:
-    sensor.tick()
+    sensor.tell_everybody()
     first = sensor.count()
-    assert isinstance(sensor.tick(health_heartbeat=0.001), dg.SensorResult)
+    sensor.tick(health_heartbeat=0.001)
     assert sensor.count() == 2 * first
 
 
 def test_what_a_crash_kept_from_dagster_is_told_the_next_time(sensor: Sensor) -> None:
-    sensor.tick()
+    sensor.tell_everybody()
     lifecycle.kill(sensor.watch.sandbox.home, "qdrant")
     sensor.watch.tick()  # confirmed and kept, and the daemon dies before it has written the events
     assert isinstance(sensor.tick(), dg.SensorResult)
@@ -454,7 +561,7 @@ def test_what_a_crash_kept_from_dagster_is_told_the_next_time(sensor: Sensor) ->
 
 
 def test_an_affected_service_is_a_warning_and_names_the_cause(sensor: Sensor) -> None:
-    sensor.tick()
+    sensor.tell_everybody()
     lifecycle.kill(sensor.watch.sandbox.home, "qdrant")
     result = sensor.tick()
     assert isinstance(result, dg.SensorResult)

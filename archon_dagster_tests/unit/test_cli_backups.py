@@ -121,10 +121,46 @@ def test_exit_codes(shell: Shell, backup: Manifest, words: str, damage: Damage, 
 
 @pytest.mark.parametrize("words", ["backups", "backups show latest", "backups export latest new", "verify latest"])
 def test_a_repository_that_is_not_there_has_one_exit_code_and_is_not_made(shell: Shell, words: str) -> None:
+    """A repository that somebody has named: its disk is not mounted, perhaps."""
     empty = replace(shell, home=shell.home / "other")
+    shell.monkeypatch.setenv("ARCHON_REPOSITORY", str(empty.root))
     done = empty.run(*words.split())
     assert (done.returncode, "no backup repository here" in done.stderr) == (1, True)
     assert not empty.root.exists()
+
+
+@pytest.mark.parametrize("made", [False, True], ids=["empty home", "empty repository"])
+@pytest.mark.parametrize(
+    "words",
+    ["backups", "backups show latest", "backups export latest new", "verify latest", "restore latest",
+     "restore latest --plan", "restore latest --confirm RESTORE", "restore latest --confirm RESTORE --direct"],
+)  # fmt: skip
+def test_before_the_first_backup_everybody_says_so(shell: Shell, words: str, made: bool) -> None:
+    empty = replace(shell, home=shell.home / "other")
+    if made:
+        Repository.open(str(empty.root), create=True)
+    done = empty.run(*words.split())
+    assert done.returncode == 3, done
+    assert "error: no backups yet" in done.stderr and str(empty.home) in done.stderr
+    assert empty.root.exists() is made
+
+
+def test_before_the_first_backup_the_json_list_is_empty(shell: Shell) -> None:
+    done = replace(shell, home=shell.home / "other").run("backups", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (3, [])
+
+
+def test_as_many_checks_are_said_to_have_passed_as_are_shown(shell: Shell, backup: Manifest) -> None:
+    for name in ("digests", "readable", "checks_finished", "digests"):
+        shell.repository.record(backup.id, CheckRecord(name=name, passed=True, time=NOON))
+    said = shell.run("backups", "show", backup.id).stdout
+    assert sum(line.startswith("passed") for line in said.splitlines()) == 3
+    assert "every check passed (3)" in said
+
+
+def test_where_no_platform_is_the_error_names_the_home(shell: Shell) -> None:
+    done = shell.run("fingerprint")
+    assert done.returncode == 2 and f"ARCHON_HOME {shell.home}" in " ".join(done.stderr.split())
 
 
 def test_a_damaged_backup_is_shown_artifact_by_artifact(shell: Shell, backup: Manifest) -> None:

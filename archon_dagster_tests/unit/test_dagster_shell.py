@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -19,9 +20,10 @@ from archon_dagster.backup.checks import CHECKS
 from archon_dagster.context import OperationContext
 from archon_dagster.definitions import defs
 from archon_dagster.platform.settings import Settings
-from archon_dagster.repository.assets import CATALOGUE, SEALED
+from archon_dagster.repository.assets import CATALOGUE, PARTITIONS_PAGE, SEALED, catalogue
 from archon_dagster.repository.verification import CheckRecord
 from archon_dagster.resources import Operations
+from archon_dagster.restore.jobs import LAUNCHPAD
 from archon_dagster.stores.assets import GRAPH
 from archon_dagster_tests.unit.platform_double import Platform, failing
 
@@ -248,6 +250,25 @@ def test_a_restore_runs_and_marks_the_live_assets(shell: Shell) -> None:
 def test_a_restore_without_the_word_is_refused_before_it_is_launched(config: dict[str, Any]) -> None:
     with pytest.raises(dg.DagsterInvalidConfigError):
         dg.validate_run_config(defs.resolve_job_def("restore"), {"ops": {"put_back": {"config": config}}})
+
+
+def test_the_launchpad_can_begin_with_the_word_left_to_type() -> None:
+    """What the link fills in shows where to type it, and launches nothing as it is."""
+    job = defs.resolve_job_def("restore")
+    assert LAUNCHPAD in (job.description or "")
+    (text,) = parse_qs(urlsplit(LAUNCHPAD).query)["config"]
+    filled = dg.config_from_yaml_strings([text])
+    assert filled["ops"]["put_back"]["config"]["confirm"] == ""
+    with pytest.raises(dg.DagsterInvalidConfigError):
+        dg.validate_run_config(job, filled)
+    filled["ops"]["put_back"]["config"]["confirm"] = "RESTORE"
+    assert dg.validate_run_config(job, filled)
+
+
+def test_the_catalogue_leads_to_its_partitions() -> None:
+    assert (
+        PARTITIONS_PAGE in (catalogue.description or "") and catalogue.metadata["all backups"].value == PARTITIONS_PAGE
+    )
 
 
 def test_the_defaults_of_a_backup_need_no_config() -> None:

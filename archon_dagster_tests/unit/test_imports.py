@@ -11,12 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from archon_dagster.cli.planned import show_plan
 from archon_dagster.context import OperationContext
 from archon_dagster.errors import BackupNotFound, ConfigurationError, DamagedBackup, RepositoryBusy
 from archon_dagster.platform.settings import load_settings
 from archon_dagster.repository.repository import Repository
-from archon_dagster.restore.imports.importing import ImportRequest, ImportResult, import_backup, with_lines
+from archon_dagster.restore import measured
+from archon_dagster.restore.imports.importing import ImportRequest, ImportResult, import_backup, preview, with_lines
 from archon_dagster.restore.imports.parts import Part, inspect, made_at
+from archon_dagster.restore.plan import Foreign, make_plan
+from archon_dagster.restore.request import RestoreResult
 from archon_dagster.stores.base import Work
 from archon_dagster.stores.configuration.store import ConfigurationStore
 from archon_dagster.stores.graph.dump.unwrapping import statements
@@ -206,3 +210,60 @@ def test_warnings_of_a_restore_name_the_line_of_the_dump(context: OperationConte
     assert said == [
         "line 119: graph: trigger t3 is not restored: x has nothing like it", "graph: something else",
     ]  # fmt: skip
+
+
+# planning ------------------------------------------------------------------------------------------------------------
+
+
+def everything_below(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_preview_says_what_an_import_would_make_and_writes_nothing(context: OperationContext, runbook: Path) -> None:
+    before = everything_below(context.settings.home)
+    seen = preview(context, ImportRequest(runbook))
+    assert everything_below(context.settings.home) == before
+    made = import_backup(context, ImportRequest(runbook))
+    assert [(a.name, a.size, a.sha256, a.counts) for a in seen.manifest.artifacts] == [
+        (a.name, a.size, a.sha256, a.counts) for a in made.manifest.artifacts
+    ]
+    assert seen.manifest.fingerprint("graph") == made.manifest.fingerprint("graph")
+    assert (seen.manifest.stores, seen.manifest.window, seen.manifest.not_covered) == (
+        made.manifest.stores, made.manifest.window, made.manifest.not_covered,
+    )  # fmt: skip
+    assert (seen.parts, seen.dump) == (made.parts, made.dump)
+
+
+def test_a_preview_fails_where_the_import_would(context: OperationContext, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.cypher"
+    cut.write_bytes(EVERY_TYPE.read_bytes()[:-200])
+    with pytest.raises(DamagedBackup):
+        preview(context, ImportRequest(cut))
+
+
+def test_a_plan_of_a_dump_is_about_the_dump(context: OperationContext) -> None:
+    found = preview(context, ImportRequest(EVERY_TYPE))
+    foreign = Foreign(EVERY_TYPE, found.manifest, f"--from-dump {EVERY_TYPE}")
+    plan = make_plan(context, "", foreign=foreign)
+    assert plan.stores == ("graph",) and plan.dump == str(EVERY_TYPE)
+    assert plan.command == f"archon restore --from-dump {EVERY_TYPE} --confirm RESTORE"
+    assert {change.part: change.after for change in plan.changes}["nodes"] == 91
+
+
+def test_how_long_a_dump_takes_is_told_by_its_size_and_not_by_the_last_backup(context: OperationContext) -> None:
+    made = import_backup(context, ImportRequest(EVERY_TYPE)).manifest
+    size = made.artifacts[0].size
+    result = RestoreResult(made, ("graph",), rto=3600.0, seconds={"restore graph": 2.0}, moved={"graph": size * 4})
+    measured.record(context.repository, result)
+    found = preview(context, ImportRequest(EVERY_TYPE))
+    plan = make_plan(context, "", foreign=Foreign(EVERY_TYPE, found.manifest, ""))
+    assert plan.estimate == pytest.approx(0.5, rel=0.01)
+    assert make_plan(context, made.id).estimate == 3600.0
+
+
+def test_what_a_dump_loses_is_what_is_not_in_it(context: OperationContext, capsys: pytest.CaptureFixture[str]) -> None:
+    """The age of a dump says nothing: it may be of another platform."""
+    found = preview(context, ImportRequest(EVERY_TYPE))
+    show_plan(make_plan(context, "", foreign=Foreign(EVERY_TYPE, found.manifest, "")), as_json=False)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "lost: all that is there now and not in the dump" in said and "in the last" not in said

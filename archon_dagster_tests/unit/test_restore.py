@@ -425,3 +425,18 @@ def test_a_server_that_was_still_dying_when_it_was_asked_to_start_is_started_onc
         case.restore(only=("relational",))
     assert waits == [("postgres",)] * 3
     assert case.platform.live() == case.changed
+
+
+def test_a_restore_that_succeeded_is_remembered_with_its_way_back(case: Case) -> None:
+    result = case.restore(only=("graph",))
+    last = JournalFile(case.platform.settings).last()
+    assert last is not None
+    assert (last.backup, last.stores, last.by, last.undo) == (case.backup.id, ("graph",), "", result.undo)
+    assert abs((datetime.now(UTC) - last.at).total_seconds()) < 60
+
+
+def test_a_restore_that_failed_is_not_remembered_as_one(case: Case) -> None:
+    case.fail("graph", failing("restored"))
+    with pytest.raises(RestoreFailed):
+        case.restore(only=("graph",))
+    assert JournalFile(case.platform.settings).last() is None

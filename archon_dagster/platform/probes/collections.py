@@ -150,13 +150,14 @@ def _known_answer(
         if not finds_itself(ask, point["id"], query, modern=modern):
             if _changed_since(ask, point):
                 continue
-            return "garbage", f"point {point['id']} does not find itself by its own vector, {points} points counted"
+            return "garbage", f"point {point['id']} does not find itself by its own vector, {points:,} points counted"
         asked += 1
     if vectors.unnamed and bare and (len(bare) > 1 or not asked):  # every point has this vector, and it is not zero
-        return "garbage", f"the vectors of points {', '.join(sorted(bare))} are all zeros, {points} points counted"
+        named = ", ".join(sorted(bare))
+        return "garbage", f"the vectors of points {named} are zeros, or no numbers, {points:,} points counted"
     if not asked:
-        return "good", f"{points} points, the sampled ones have no vector to ask with"
-    return "good", f"{points} points, {asked} found themselves"
+        return "good", f"{points:,} points, the sampled ones have no vector to ask with"
+    return "good", f"{points:,} points, {asked} found themselves"
 
 
 def _some_point(ask: Callable[[str, Any], Any], chance: random.Random | None) -> dict[str, Any] | None:

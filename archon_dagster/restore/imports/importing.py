@@ -18,7 +18,8 @@ from archon_dagster.errors import DamagedBackup
 from archon_dagster.repository.manifest import Manifest, Window
 from archon_dagster.repository.pending import PendingBackup
 from archon_dagster.restore.imports.parts import GRAPH, Part, inspect, made_at
-from archon_dagster.stores.base import StoreName, Work
+from archon_dagster.restore.imports.unkept import Unkept
+from archon_dagster.stores.base import Sink, StoreName, Work
 from archon_dagster.stores.configuration.store import ConfigurationStore
 from archon_dagster.stores.graph.dump.fitting import fitting
 from archon_dagster.stores.graph.dump.importing import SERVER, DumpReport, Refuses, import_dump
@@ -67,6 +68,22 @@ def import_backup(context: OperationContext, request: ImportRequest) -> ImportRe
     return ImportResult(manifest, parts, dump)
 
 
+def preview(context: OperationContext, request: ImportRequest) -> ImportResult:
+    """What :func:`import_backup` would make of it; reads everything and writes nothing.
+
+    Raises as that does, so that a plan fails where the import would.
+    """
+    path, sink = request.path.absolute(), Unkept()
+    with context.work() as work:
+        with _step(context, "inspect", str(path)):
+            parts = tuple(inspect(path, work))
+            chosen = _chosen(path, parts, request.only)
+        with _step(context, "read", ", ".join(part.name for part in chosen)):
+            dump = _write(context, request, path, chosen, sink, work)
+            _say_what_is_missing(parts, chosen, sink)
+    return ImportResult(sink.manifest(_window(path), f"read from {path}"), parts, dump)
+
+
 def _chosen(path: Path, parts: Iterable[Part], only: tuple[StoreName, ...]) -> list[Part]:
     wanted = [part for part in parts if part.store is not None and (not only or part.store in only)]
     chosen = [part for part in wanted if part.state == "importable"]
@@ -82,7 +99,7 @@ def _chosen(path: Path, parts: Iterable[Part], only: tuple[StoreName, ...]) -> l
 
 
 def _write(
-    context: OperationContext, request: ImportRequest, path: Path, chosen: list[Part], sink: PendingBackup, work: Work
+    context: OperationContext, request: ImportRequest, path: Path, chosen: list[Part], sink: Sink, work: Work
 ) -> DumpReport | None:
     report: DumpReport | None = None
     for part in chosen:
@@ -104,21 +121,25 @@ def _fitting(context: OperationContext, request: ImportRequest, work: Work) -> I
         yield refuses
 
 
-def _say_what_is_missing(parts: Iterable[Part], chosen: list[Part], sink: PendingBackup) -> None:
+def _say_what_is_missing(parts: Iterable[Part], chosen: list[Part], sink: Sink) -> None:
     for part in parts:
         if part.store is not None and part not in chosen:
             sink.not_covered(part.store, f"{part.name} is {part.state}: {part.detail}")
 
 
 def _seal(context: OperationContext, pending: PendingBackup, path: Path, chosen: list[Part]) -> Manifest:
-    made = min(made_at(path), _now())
     stores: list[StoreName] = [part.store for part in chosen if part.store is not None]
     return pending.seal(
-        window=Window(start=made, end=made, consistent=False, note="imported; the time is that of the file"),
+        window=_window(path),
         stores=stores,
         versions={"graph": SERVER} if "graph" in stores else {},
         note=f"imported from {path}",
     )
+
+
+def _window(path: Path) -> Window:
+    made = min(made_at(path), _now())
+    return Window(start=made, end=made, consistent=False, note="imported; the time is that of the file")
 
 
 def _check(context: OperationContext, manifest: Manifest) -> None:

@@ -156,7 +156,7 @@ class GraphStore:
         except (BadRecord, DamagedBackup) as error:
             return Verdict(artifact.name, "damaged", str(error))
         counts = found.digest.counts
-        detail = f"every record read: {counts['nodes']} nodes, {counts['relationships']} relationships"
+        detail = f"every record read: {counts['nodes']:,} nodes, {counts['relationships']:,} relationships"
         return Verdict(artifact.name, "verified", f"{detail}, made by {found.header.server}", counts)
 
 

@@ -88,6 +88,16 @@ def zeros(body: Any) -> Any:
     return {"points": [{"id": scroll(body)["points"][0]["id"], "vector": [0.0, 0.0]}]}
 
 
+def nulls(body: Any) -> Any:
+    """How a server writes what is no number."""
+    return {"points": [{"id": scroll(body)["points"][0]["id"], "vector": [None, None]}]}
+
+
+def test_vectors_without_a_number_are_garbage() -> None:
+    found = report(scroll=nulls)
+    assert found.condition == "garbage" and "no numbers" in found.detail
+
+
 def test_vectors_that_are_all_zeros_are_garbage_one_among_others_is_not() -> None:
     assert report(scroll=zeros).condition == "garbage"
     assert report(scroll=lambda body: scroll(body) if body.get("offset") else zeros(body)).condition == "good"

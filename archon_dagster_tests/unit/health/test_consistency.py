@@ -98,3 +98,41 @@ def test_a_loss_is_told_before_a_wrong_size() -> None:
 
 def test_services_without_a_store_have_nothing_to_be_consistent() -> None:
     assert judge(sample("good", service="archon-mcp"), Knowledge(), load_settings()) is None
+
+
+def test_what_failed_before_is_compared_again_and_not_with_its_own_failure() -> None:
+    """A store that was restored is well as soon as its counts are."""
+    before = sample("good", service="memgraph").with_facets((Facet("consistent", False, problem="count_collapsed"),))
+    known = Knowledge(expected={"graph": Expected("B", {"nodes": 100})}, live={"graph": Counts({"nodes": 100})})
+    found = judge(before, known, load_settings())
+    assert found is not None and found.passed
+
+
+def relational(live: Counts) -> Facet:
+    known = Knowledge(expected={"relational": Expected("B", {"public.a": 3, "public.b": 4})}, live={"relational": live})
+    found = judge(sample("good", service="postgres"), known, load_settings())
+    assert found is not None
+    return found
+
+
+def test_a_database_that_does_not_exist_any_more_is_a_loss() -> None:
+    found = relational(Counts(None, 'psql: FATAL:  database "archon" does not exist'))
+    assert (found.passed, found.minor, found.problem) == (False, False, "database_gone")
+    assert "does not exist; 7 records in backup B" in found.detail
+
+
+def test_a_database_without_any_of_its_tables_is_a_loss_however_small_they_were() -> None:
+    found = relational(Counts({}))
+    assert (found.passed, found.minor) == (False, False) and "gone: public.a, public.b" in found.detail
+    assert relational(Counts({"public.a": 0, "public.b": 0})).passed  # a handful of records may go
+    assert relational(Counts(None, "no answer within 10 s")).passed is None
+
+
+def test_a_dropped_table_is_told_from_an_emptied_one() -> None:
+    known = Knowledge(
+        expected={"relational": Expected("B", {"public.a": 90, "public.b": 20, "public.c": 20})},
+        live={"relational": Counts({"public.a": 90, "public.c": 0})},
+    )
+    found = judge(sample("good", service="postgres"), known, load_settings())
+    assert found is not None and (found.passed, found.minor) == (False, True)
+    assert "gone: public.b; empty: public.c" in found.detail

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from archon_dagster.health.root_cause import affected_by, explain
+import pytest
+
+from archon_dagster.errors import ConfigurationError
+from archon_dagster.health.root_cause import explain
+from archon_dagster.platform.settings import load_settings
 
 
 def test_a_dependency_that_is_down_explains_who_still_answers() -> None:
@@ -26,5 +30,30 @@ def test_two_causes_are_both_named() -> None:
     assert explain(unwell)["archon-search"] == ("ollama", "qdrant")
 
 
-def test_who_is_affected_is_the_other_direction() -> None:
-    assert affected_by("qdrant", {"archon-search", "archon-mcp", "postgres"}) == ("archon-mcp", "archon-search")
+def test_what_the_settings_say_beyond_the_catalogue_counts() -> None:
+    unwell = {"postgres": False, "supabase": True, "archon-bridge": True}
+    assert explain(unwell)["supabase"] == ()
+    found = explain(unwell, {"supabase": ("postgres",)})
+    assert found == {"postgres": (), "supabase": ("postgres",), "archon-bridge": ("postgres",)}
+
+
+def test_a_circle_of_dependencies_has_an_end() -> None:
+    found = explain({"supabase": True, "archon-bridge": True}, {"supabase": ("archon-bridge",)})
+    assert set(found) == {"supabase", "archon-bridge"}
+
+
+def test_a_dependency_is_read_from_the_text_of_an_env_file_too() -> None:
+    assert load_settings(ARCHON_HEALTH_DEPENDS='{"supabase": ["postgres"]}').health_depends == {
+        "supabase": ("postgres",)
+    }
+
+
+@pytest.mark.parametrize("text", ["postgres", "[1", '{"supabase": "postgres"}'])
+def test_a_text_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="ARCHON_HEALTH_DEPENDS"):
+        load_settings(ARCHON_HEALTH_DEPENDS=text)
+
+
+def test_a_dependency_on_nobody_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="no such service: postgre;"):
+        load_settings(ARCHON_HEALTH_DEPENDS={"supabase": ["postgre"]})

@@ -11,7 +11,7 @@ import pytest
 from archon_dagster.errors import BackupNotFound, Cancelled, DamagedBackup
 from archon_dagster.repository.repository import Repository
 from archon_dagster.stores.base import Work
-from archon_dagster_tests.unit.repository.conftest import back_up, chunk_path, read_back
+from archon_dagster_tests.unit.repository.conftest import Clock, back_up, chunk_path, read_back
 
 CONTENTS = {
     "qdrant/archon_vectors": random.Random(0).randbytes(9_000_000),
@@ -108,3 +108,33 @@ def test_verification_can_be_cancelled(repository: Repository, work: Work) -> No
     with pytest.raises(Cancelled):
         repository.verify(manifest.id, work)
     assert repository.checks(manifest.id) == []
+
+
+def test_a_damaged_chunk_speaks_against_every_backup_that_has_it(
+    repository: Repository, root: Path, work: Work
+) -> None:
+    clock = Clock()
+    other = back_up(repository, {"b": b"other"}, clock=clock)
+    first, second = (back_up(repository, {"a": b"shared", **more}, clock=clock) for more in ({}, {"c": b"more"}))
+    chunk = first.artifacts[0].chunks[0].sha256
+    chunk_path(root, chunk).write_bytes(b"garbage")
+    assert repository.verify(other.id, work).passed
+    assert not repository.verify(first.id, work).passed
+    states = {entry.id: entry.checks for entry in repository.backups(checks=True)}
+    assert str(states[first.id]) == str(states[second.id]) == "failed check digests"
+    assert str(states[other.id]) == "every check passed"
+    (told,) = repository.checks(second.id)
+    assert told.detail == f"chunk {chunk[:12]}, which it shares with backup {first.id}, is damaged"
+    assert repository.resolve("latest").id == other.id
+
+
+def test_what_was_repaired_is_good_again_once_it_is_verified(repository: Repository, root: Path, work: Work) -> None:
+    clock = Clock()
+    first, second = (back_up(repository, {"a": b"shared"}, clock=clock) for _ in range(2))
+    chunk_path(root, first.artifacts[0].chunks[0].sha256).unlink()
+    assert not repository.verify(second.id, work, record=False).passed
+    assert [check.passed for check in repository.checks(first.id)] == [False]
+    back_up(repository, {"a": b"shared"}, clock=clock)  # writes the bytes anew
+    assert repository.verify(first.id, work).passed
+    states = {entry.id: entry.checks for entry in repository.backups(checks=True)}
+    assert str(states[first.id]) == "every check passed"
