@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 3000
 # tests side by side: each process has a platform of its own, about 1 GB of memory
-WORKERS ?= 3
+WORKERS ?= 2
 
 .PHONY: demo up test test-docker drill-recovery drill-kills bench check format lock clean help
 .DEFAULT_GOAL := help
@@ -30,7 +30,7 @@ drill-recovery: $(VENV)/.installed ## break every part of a platform in turn, no
 	$(BIN)/python -m drills recovery $(ARGS)
 
 drill-kills: $(VENV)/.installed ## a hundred random kills, one after the other (ARGS="--kills N --seed N")
-	$(BIN)/python -m drills kills $(ARGS)
+	$(BIN)/python -m drills kills --interval 5 $(ARGS)
 
 bench: $(VENV)/.installed ## measure against tar, restic and borg; writes docs/benchmarks.md (half an hour)
 	$(BIN)/python -m benchmarks $(ARGS)

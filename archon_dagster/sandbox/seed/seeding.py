@@ -20,8 +20,8 @@ from archon_dagster.sandbox.seed.sources import SourceFile, read_sources, standa
 from archon_dagster.sandbox.seed.tables import write_tables
 from archon_dagster.sandbox.seed.vectors import write_vectors
 
-DEFAULT_FILES = 250
-DEFAULT_POINTS = 2000
+DEFAULT_FILES = 160
+DEFAULT_POINTS = 1500
 _PATTERNS = 60
 
 OnEvent = Callable[[str, int], None]
