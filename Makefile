@@ -8,7 +8,7 @@ PORT ?= 3000
 # tests side by side: each process has a platform of its own, about 1 GB of memory
 WORKERS ?= 2
 
-.PHONY: demo up test test-docker drill-recovery drill-kills bench check format lock clean help
+.PHONY: demo up test test-long test-docker drill-recovery drill-kills bench check format lock clean help
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -20,8 +20,12 @@ demo: $(VENV)/.installed ## start a platform, back it up, destroy it, restore it
 up: $(VENV)/.installed ## the embedded platform with the Dagster UI, until Ctrl-C (PORT=3000)
 	@exec $(BIN)/archon up --port $(PORT)
 
-test: $(VENV)/.installed ## all tests; what this machine lacks is skipped with the reason
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+test: $(VENV)/.installed ## the tests; what this machine lacks is skipped with the reason
+	$(PYTEST) -m "not long" $(ARGS)
+
+test-long: $(VENV)/.installed ## the suites that take minutes each (ARGS="archon_dagster_tests/integration/test_up.py")
+	$(PYTEST) -m long $(ARGS)
 
 test-docker: $(VENV)/.installed ## the tests that need a Docker engine, on the one that is there
 	$(BIN)/python -m pytest archon_dagster_tests/docker $(ARGS)

@@ -13,7 +13,7 @@ import pytest
 from archon_dagster_tests.eventually import eventually
 from archon_dagster_tests.processes import processes_under
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize(

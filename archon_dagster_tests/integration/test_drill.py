@@ -11,7 +11,7 @@ import pytest
 
 from archon_dagster_tests.processes import processes_under
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(900)]
 
 REPOSITORY = Path(__file__).parents[2]
 FAILURES = ("kill-archon-frontend", "dropped-database", "worker-killed")

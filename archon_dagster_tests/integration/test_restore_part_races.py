@@ -24,7 +24,7 @@ from archon_dagster.sandbox.seed import seed
 from archon_dagster.stores.base import Progress
 from archon_dagster_tests.integration.test_restore_target import cypher, fingerprints, qdrant, restore
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(400)]
 
 COLLECTION, COPY = "code_generation_patterns", "copy of it"
 THEIRS = {"points": [{"id": 4711, "vector": [1.0, 2.0], "payload": {"whose": "theirs"}}]}

@@ -18,7 +18,7 @@ from archon_dagster.stores.relational.table import Table
 from archon_dagster_tests.artifacts import MemorySink, MemorySource
 from archon_dagster_tests.integration.postgres_server import Server, running_server
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.long]
 
 DATABASE = "tables"
 

@@ -30,7 +30,7 @@ from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.sandbox.seed import seed
 from archon_dagster.stores.base import StoreName
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(400)]
 
 SERVERS: tuple[StoreName, ...] = ("vectors", "graph", "relational")
 COLLECTION, TABLE = "code_generation_patterns", "public.archon_tasks"

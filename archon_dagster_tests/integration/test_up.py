@@ -22,7 +22,7 @@ from archon_dagster.sandbox import lifecycle
 from archon_dagster_tests.eventually import eventually
 from archon_dagster_tests.processes import processes_under
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(300)]
 
 ARCHON = [sys.executable, "-u", "-m", "archon_dagster.cli"]
 
