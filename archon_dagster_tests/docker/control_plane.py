@@ -79,8 +79,12 @@ class ControlPlane:
         return docker("exec", self.control.container("code"), "python", "-c", program)
 
     def loaded(self) -> bool:
+        """Whether both webservers, the operators' and the viewers', have the code location."""
+        return all(self._loaded(login) for login in (self.operator, self.viewer))
+
+    def _loaded(self, login: tuple[str, str]) -> bool:
         try:
-            entries = self.ask(_LOADED)["data"]["workspaceOrError"]["locationEntries"]
+            entries = self.ask(_LOADED, login)["data"]["workspaceOrError"]["locationEntries"]
         except (httpx.HTTPError, KeyError):
             return False
         return [(one["locationOrLoadError"] or {}).get("__typename") for one in entries] == ["RepositoryLocation"]
