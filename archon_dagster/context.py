@@ -23,7 +23,7 @@ from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.platform.settings import Settings
 from archon_dagster.repository.manifest import Fingerprint
 from archon_dagster.repository.repository import Repository
-from archon_dagster.stores.base import Progress, Store, StoreName, Work
+from archon_dagster.stores.base import STORES, Progress, Store, StoreName, Work
 from archon_dagster.stores.open import open_stores
 
 DONE, FAILED = ": done in ", ": FAILED, "
@@ -49,6 +49,10 @@ class Step:
         if self.seconds is None:
             return f"{text} …"
         return f"{text}{FAILED}{self.failed}" if self.failed else f"{text}{DONE}{self.seconds:.2f} s"
+
+
+OnNews = Callable[[Step | Progress], None]
+"""Receives what an operation tells while it works."""
 
 
 def _ignore(_: Step | Progress) -> None: ...
@@ -78,7 +82,7 @@ class OperationContext:
     stores: dict[StoreName, Store]
     repository: Repository
     cancel: threading.Event = field(default_factory=threading.Event)
-    report: Callable[[Step | Progress], None] = _ignore
+    report: OnNews = _ignore
 
     def check(self) -> None:
         """Raise :class:`Cancelled` when the operation was asked to stop."""
@@ -90,6 +94,14 @@ class OperationContext:
             pid = directory.name.split("-")[1]
             if pid.isdigit() and not psutil.pid_exists(int(pid)):
                 shutil.rmtree(directory, ignore_errors=True)
+
+    def fingerprints(self, names: Iterable[StoreName] = STORES) -> dict[StoreName, Fingerprint]:
+        """What the live stores hold now, one after the other."""
+        found: dict[StoreName, Fingerprint] = {}
+        for name in names:
+            with self.work() as work:
+                found[name] = self.stores[name].fingerprint(work)
+        return found
 
     @contextmanager
     def work(
@@ -126,7 +138,7 @@ def open_context(
     settings: Settings,
     *,
     cancel: threading.Event | None = None,
-    report: Callable[[Step | Progress], None] = _ignore,
+    report: OnNews = _ignore,
     live: bool = True,
 ) -> OperationContext:
     """The context of the platform that the settings describe; creates the repository on its first use.

@@ -12,13 +12,12 @@ from typing import Any, TypeVar
 import dagster as dg
 
 from archon_dagster.cancelling import run_cancellable
-from archon_dagster.context import OperationContext, Step, open_context
+from archon_dagster.context import OnNews, OperationContext, Step, open_context
 from archon_dagster.errors import ArchonError
 from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.stores.base import Progress
 
 T = TypeVar("T")
-OnNews = Callable[[Step | Progress], None]
 
 PLATFORM_POOL = "platform"
 """The concurrency pool (limit 1) of everything that changes the platform."""

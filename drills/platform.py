@@ -92,11 +92,7 @@ class Platform:
 
     def fingerprints(self) -> dict[StoreName, Fingerprint]:
         """What every store holds now."""
-        context, found = self.context(), dict[StoreName, Fingerprint]()
-        for name in STORES:
-            with context.work() as work:
-                found[name] = context.stores[name].fingerprint(work)
-        return found
+        return self.context().fingerprints()
 
     def differences(self) -> list[str]:
         """What is not as it was before the drill."""

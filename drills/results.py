@@ -58,15 +58,13 @@ def drawn(rows: Sequence[Row]) -> Table:
     cells = [
         (
             plain(row.title),
-            row.kind or "[red]not detected[/]",
+            row.kind or _red("not detected", True),
             _seconds(row.detect),
-            _seconds(row.recover)
-            if row.within_objective or row.recover is None
-            else f"[red]{_seconds(row.recover)}[/]",
+            _red(_seconds(row.recover), row.recover is not None and not row.within_objective),
             duration_text(row.objective) if row.objective else "·",
             ", ".join(row.steps),
             f"{row.alerts}+{row.resolved}",
-            "identical" if row.identical else "[red]different[/]",
+            _red("identical" if row.identical else "different", not row.identical),
         )
         for row in rows
     ]

@@ -23,7 +23,6 @@ from archon_dagster.cli.operations import run_here
 from archon_dagster.cli.output import console, table
 from archon_dagster.cli.progress import RunLines
 from archon_dagster.cli.submit import run_job
-from archon_dagster.context import OperationContext
 from archon_dagster.errors import ArchonError
 from archon_dagster.platform.objectives import restore_objective
 from archon_dagster.platform.runtime.open import open_runtime
@@ -170,14 +169,7 @@ def _manifest(settings: Settings, backup: str | None) -> Manifest:
 
 
 def _fingerprints(settings: Settings) -> dict[StoreName, Fingerprint]:
-    def measure(context: OperationContext) -> dict[StoreName, Fingerprint]:
-        found: dict[StoreName, Fingerprint] = {}
-        for name, store in context.stores.items():
-            with context.work() as work:
-                found[name] = store.fingerprint(work)
-        return found
-
-    return run_here(settings, measure, quiet=True)
+    return run_here(settings, lambda context: context.fingerprints(), quiet=True)
 
 
 def _descriptions(settings: Settings) -> dict[StoreName, Description]:

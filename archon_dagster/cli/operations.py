@@ -9,14 +9,12 @@ from typing import TypeVar
 from archon_dagster.cancelling import run_cancellable
 from archon_dagster.cli.output import problems
 from archon_dagster.cli.progress import News
-from archon_dagster.context import OperationContext, Step, open_context
+from archon_dagster.context import OnNews, OperationContext, open_context
 from archon_dagster.errors import ArchonError, Cancelled, RestoreFailed
 from archon_dagster.platform.settings import Settings
-from archon_dagster.stores.base import Progress
 
 T = TypeVar("T")
 _UNDONE = "interrupted: what was begun has been removed, and what was held still goes on"
-OnNews = Callable[[Step | Progress], None]
 
 
 def run_here(

@@ -12,9 +12,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from archon_dagster.backup.summary import duration_text, size_text
 from archon_dagster.context import DONE, FAILED, Step
+from archon_dagster.sandbox.news import STARTING
 from archon_dagster.stores import base
 
-_STARTING = " is starting on port "
 _PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True}
 
 
@@ -100,7 +100,7 @@ class StartLines(_Spinning):
     """News of a sandbox that starts: one line for each service, when it is ready."""
 
     def __call__(self, text: str) -> None:
-        if _STARTING in text:
+        if STARTING in text:
             self.at_work(text)
         else:
             self.ended(text)

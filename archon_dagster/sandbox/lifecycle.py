@@ -22,8 +22,9 @@ from archon_dagster.platform.services import BY_NAME
 from archon_dagster.sandbox import claims, misbehaviour, ownership, servers
 from archon_dagster.sandbox import environment as env
 from archon_dagster.sandbox.layout import SERVICE_OF_STORE, Layout, layout_of, prepare
+from archon_dagster.sandbox.news import OnEvent
 from archon_dagster.sandbox.runtimes import Runtimes
-from archon_dagster.sandbox.starting import OnEvent, Sandbox, Start
+from archon_dagster.sandbox.starting import Sandbox, Start
 from archon_dagster.sandbox.support import check_supported
 
 __all__ = ["OnEvent", "Sandbox", "ServiceView", "down", "kill", "owner", "start", "status", "up", "wipe"]

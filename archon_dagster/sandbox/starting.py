@@ -20,10 +20,8 @@ from archon_dagster.platform.settings import Settings
 from archon_dagster.sandbox import claims, listening, ownership, servers
 from archon_dagster.sandbox import environment as env
 from archon_dagster.sandbox.layout import Layout, layout_of
+from archon_dagster.sandbox.news import STARTING, OnEvent
 from archon_dagster.sandbox.runtimes import Runtimes
-
-OnEvent = Callable[[str], None]
-"""Receives news of a start, one line each, from the threads that do the work."""
 
 _PORT_ATTEMPTS = 4
 _AT_WORK = ("running", "paused")
@@ -140,7 +138,7 @@ class Start:
                 self._move(name)
             port = env.port_of(self._environment, name)
             write_spec(self._layout.directory(name), servers.assemble(name, self._layout, self._environment))
-            self._tell(f"{name} is starting on port {port}")
+            self._tell(f"{name} {STARTING} {port}")
             self._started.append(name)
             runtime.recreate(name)
             if servers.is_real(name, self._environment):

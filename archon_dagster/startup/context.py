@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from archon_dagster.context import Step
+from archon_dagster.context import OnNews, Step
 from archon_dagster.errors import Cancelled, ServiceError
 from archon_dagster.health.end_to_end import Outcome, run_end_to_end
 from archon_dagster.platform.absence import HOW_TO_START
@@ -21,8 +21,6 @@ from archon_dagster.stores.open import open_stores
 
 Functional = Callable[[Settings, float], Outcome]
 """The end-to-end test: does the platform do its work, within so many seconds."""
-
-Tell = Callable[[Step | Progress], None]
 
 
 def _silent(_: Step | Progress) -> None: ...
@@ -39,7 +37,7 @@ class StartContext:
     settings: Settings
     runtime: Runtime
     cancel: threading.Event = field(default_factory=threading.Event)
-    report: Tell = _silent
+    report: OnNews = _silent
     functional: Functional = run_end_to_end
     open_stores: Callable[[Settings, Runtime], dict[StoreName, Store]] = open_stores
 
@@ -74,6 +72,6 @@ class StartContext:
         self.report(replace(news, seconds=time.monotonic() - begin, failed=said.get("failed", "")))
 
 
-def open_start(settings: Settings, cancel: threading.Event, report: Tell = _silent) -> StartContext:
+def open_start(settings: Settings, cancel: threading.Event, report: OnNews = _silent) -> StartContext:
     """The context that the settings describe; contacts nothing yet."""
     return StartContext(settings, open_runtime(settings), cancel, report)

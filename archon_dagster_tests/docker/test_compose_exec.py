@@ -18,7 +18,7 @@ from archon_dagster_tests.eventually import eventually
 pytestmark = pytest.mark.docker
 
 Make = Callable[..., Compose]
-SLEEPER = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit()); time.sleep(600)"
+SLEEPER = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit()); signal.alarm(600); signal.pause()"
 MEBIBYTE = 1 << 20
 
 

@@ -18,13 +18,18 @@ from archon_dagster_tests.eventually import eventually
 pytestmark = pytest.mark.docker
 
 POLITE = (
-    "import os, signal, sys, time\n"
+    "import os, signal, sys\n"
     "signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'bye\\n'), sys.exit(3)))\n"
     "print('awake', os.environ.get('COLOUR', ''))\n"
-    "time.sleep(600)"
+    "signal.alarm(600); signal.pause()"
 )
-TICKER = "import time\nwhile True: print('tick'); time.sleep(0.01)"
-WRITER = "import pathlib, time\npathlib.Path('/data/kept').write_text('kept')\nprint('wrote')\ntime.sleep(600)"
+TICKER = "import threading\nfor _ in range(60000): print('tick'); threading.Event().wait(0.01)"
+WRITER = (
+    "import pathlib, signal\n"
+    "pathlib.Path('/data/kept').write_text('kept')\n"
+    "print('wrote')\n"
+    "signal.alarm(600); signal.pause()"
+)
 
 Make = Callable[..., Compose]
 

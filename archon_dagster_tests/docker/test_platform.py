@@ -15,11 +15,9 @@ from archon_dagster.backup.backup import BackupRequest, take_backup
 from archon_dagster.context import OperationContext, open_context
 from archon_dagster.platform.readiness import wait_until_ready
 from archon_dagster.platform.settings import load_settings
-from archon_dagster.repository.manifest import Fingerprint
 from archon_dagster.restore.restore import RestoreRequest, restore_backup
 from archon_dagster.sandbox.seed import seed
 from archon_dagster.startup.start import start_services
-from archon_dagster.stores.base import STORES, StoreName
 from archon_dagster_tests.docker import servers
 from archon_dagster_tests.docker.conftest import Compose, docker, name_of
 from archon_dagster_tests.eventually import eventually
@@ -66,25 +64,17 @@ def start_all(context: OperationContext) -> None:
     assert [one.service for one in started.services if not one.ready] == []
 
 
-def fingerprints(context: OperationContext) -> dict[StoreName, Fingerprint]:
-    found: dict[StoreName, Fingerprint] = {}
-    for name in STORES:
-        with context.work() as work:
-            found[name] = context.stores[name].fingerprint(work)
-    return found
-
-
 def test_what_was_destroyed_is_restored_as_it_was_and_the_writer_was_held_still(context: OperationContext) -> None:
-    before = fingerprints(context)
+    before = context.fingerprints()
     backup = take_backup(context, BackupRequest())
     assert backup.manifest.window.paused == ("archon-agents",)
     with context.runtime.exec("postgres", ["psql", "-qX", "-c", "DROP SCHEMA public CASCADE; CREATE SCHEMA public"],
                               env={"PGUSER": "postgres"}) as command:  # fmt: skip
         command.stdin.close()
         assert command.wait(60.0) == 0
-    assert fingerprints(context) != before
+    assert context.fingerprints() != before
     restore_backup(context, RestoreRequest(backup.manifest.id, "RESTORE"))
-    assert fingerprints(context) == before
+    assert context.fingerprints() == before
     assert {one.state for one in context.runtime.status()} == {"running"}
 
 
@@ -107,11 +97,11 @@ def test_the_healthcheck_of_the_platforms_compose_file_tells_a_server_from_none(
 
 
 def test_a_removed_store_keeps_its_data_and_is_started_again(context: OperationContext, project: Compose) -> None:
-    before = fingerprints(context)
+    before = context.fingerprints()
     docker("rm", "--force", project.container("qdrant"), project.container("postgres"))
     eventually(lambda: {one.state for one in context.runtime.status()} == {"absent", "running"})
     start_all(context)
-    assert fingerprints(context) == before
+    assert context.fingerprints() == before
 
 
 def test_a_frozen_platform_goes_on_when_it_is_started(context: OperationContext) -> None:
@@ -121,8 +111,8 @@ def test_a_frozen_platform_goes_on_when_it_is_started(context: OperationContext)
 
 
 def test_a_stopped_platform_starts_in_order_with_its_data(context: OperationContext) -> None:
-    before = fingerprints(context)
+    before = context.fingerprints()
     context.runtime.down()
     assert {one.state for one in context.runtime.status()} == {"absent"}
     start_all(context)
-    assert fingerprints(context) == before
+    assert context.fingerprints() == before

@@ -27,7 +27,7 @@ from archon_dagster_tests.eventually import eventually
 GRACE = 1.0
 CATALOGUE = {name: dataclasses.replace(service, stop_grace=GRACE) for name, service in BY_NAME.items()}
 
-SLEEPER = "import time; print('awake', flush=True); time.sleep(600)"
+SLEEPER = "import signal; print('awake', flush=True); signal.alarm(600); signal.pause()"
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
 POLITE = (  # os.write: a signal may come while print is still at work, and print is not reentrant
     "import os, signal, sys, time\n"
@@ -44,7 +44,7 @@ FAMILY = (  # a child in a session of its own and one that has lost its parent, 
     "print('family', flush=True)\n"
     "time.sleep(600)"
 )
-TICKER = "import time\nwhile True: print('tick', flush=True); time.sleep(0.01)"
+TICKER = "import threading\nfor _ in range(60000): print('tick', flush=True); threading.Event().wait(0.01)"
 
 Make = Callable[..., Path]
 

@@ -57,11 +57,7 @@ class Drill:
         return open_context(self.settings)
 
     def fingerprints(self) -> dict[StoreName, str]:
-        context, found = self.context(), dict[StoreName, str]()
-        for name in STORES:
-            with context.work() as work:
-                found[name] = context.stores[name].fingerprint(work).digest
-        return found
+        return {name: found.digest for name, found in self.context().fingerprints().items()}
 
     def look(self) -> None:
         monitor.keep(self.settings, monitor.tick(self.settings, self.runtime))

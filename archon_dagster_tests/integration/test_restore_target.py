@@ -71,12 +71,7 @@ def context(first: Sandbox, backup: Manifest) -> OperationContext:
 
 
 def fingerprints(settings: Settings) -> dict[StoreName, Fingerprint]:
-    context = open_context(settings)
-    found: dict[StoreName, Fingerprint] = {}
-    for name in SERVERS:
-        with context.work() as work:
-            found[name] = context.stores[name].fingerprint(work)
-    return found
+    return open_context(settings).fingerprints(SERVERS)
 
 
 def instances(sandbox: Sandbox) -> dict[str, tuple[str, str]]:

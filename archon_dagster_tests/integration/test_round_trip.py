@@ -20,7 +20,6 @@ from archon_dagster.errors import ArchonError, Cancelled, RestoreFailed, StoreEr
 from archon_dagster.platform.quiesce import unpause
 from archon_dagster.platform.services import writers
 from archon_dagster.platform.settings import Settings
-from archon_dagster.repository.manifest import Fingerprint
 from archon_dagster.repository.repository import Repository
 from archon_dagster.restore.journal import JournalFile
 from archon_dagster.restore.restore import RestoreRequest, restore_backup
@@ -53,14 +52,6 @@ def context(platform: Sandbox) -> OperationContext:
     return open_context(platform.settings)
 
 
-def fingerprints(context: OperationContext) -> dict[StoreName, Fingerprint]:
-    found: dict[StoreName, Fingerprint] = {}
-    for name in STORES:
-        with context.work() as work:
-            found[name] = context.stores[name].fingerprint(work)
-    return found
-
-
 def no_residue(settings: Settings) -> None:
     """Nothing of ours is left on the vector server: no snapshot file, no scratch collection."""
     with httpx.Client(base_url=settings.qdrant_url, timeout=10) as client:
@@ -80,15 +71,15 @@ def restore(context: OperationContext, selector: str, **options: object) -> None
 
 
 def test_everything_destroyed_comes_back_identical(platform: Sandbox, context: OperationContext) -> None:
-    before = fingerprints(context)
+    before = context.fingerprints()
     result = back_up(context)
     assert result.good, [check for check in result.checks if not check.passed]
     assert {name: result.manifest.fingerprint(name) for name in STORES} == before
     for store in STORES:
         lifecycle.wipe(platform.home, store)
-    assert fingerprints(context) != before
+    assert context.fingerprints() != before
     restore(context, result.manifest.id)
-    assert fingerprints(context) == before
+    assert context.fingerprints() == before
     no_residue(platform.settings)
     assert all(status.state == "running" for status in platform.runtime.status())
 
@@ -129,7 +120,7 @@ def test_a_backup_beside_a_writer_at_full_speed_verifies_and_restores(
     assert result.manifest.window.paused == tuple(one.name for one in writers(platform.services))
     assert errors == []
     restore(context, result.manifest.id)
-    assert fingerprints(context)["vectors"] == result.manifest.fingerprint("vectors")
+    assert context.fingerprints()["vectors"] == result.manifest.fingerprint("vectors")
 
 
 @pytest.mark.parametrize(
@@ -179,15 +170,15 @@ def test_a_server_killed_in_the_middle_of_its_restore_has_its_old_data_again(
 ) -> None:
     backup = back_up(context).manifest
     change(context, platform)
-    changed = fingerprints(context)
+    changed = context.fingerprints()
     armed = kill_when_restoring(platform, context, service, store)
     with pytest.raises(RestoreFailed, match="put back"):
         restore(armed, backup.id)
-    assert fingerprints(context) == changed
+    assert context.fingerprints() == changed
     assert JournalFile(platform.settings).read() is None
     no_residue(platform.settings)
     restore(context, backup.id)
-    assert {name: backup.fingerprint(name) for name in STORES} == fingerprints(context)
+    assert {name: backup.fingerprint(name) for name in STORES} == context.fingerprints()
 
 
 def change(context: OperationContext, platform: Sandbox) -> None:
@@ -238,7 +229,7 @@ def _kill_soon(platform: Sandbox, service: str) -> None:
 def test_a_cancelled_restore_leaves_what_was_there(platform: Sandbox, context: OperationContext) -> None:
     backup = back_up(context).manifest
     change(context, platform)
-    changed = fingerprints(context)
+    changed = context.fingerprints()
 
     def cancel_in_the_graph(news: object) -> None:
         if getattr(news, "name", "") == "restore graph":
@@ -247,7 +238,7 @@ def test_a_cancelled_restore_leaves_what_was_there(platform: Sandbox, context: O
     cancelling = open_context(platform.settings, report=cancel_in_the_graph)
     with pytest.raises(Cancelled, match="identical"):
         restore(cancelling, backup.id)
-    assert fingerprints(context) == changed
+    assert context.fingerprints() == changed
 
 
 @pytest.mark.parametrize("moment", ["capture", "restore graph", "safety backup"])
@@ -261,7 +252,7 @@ def test_a_run_killed_with_sigkill_needs_no_hand(platform: Sandbox, context: Ope
     for entry in again.repository.backups():
         assert entry.state in ("complete", "incomplete", "running")
     retry(lambda: restore(again, backup.id))
-    assert fingerprints(again) == expected
+    assert again.fingerprints() == expected
     assert all(status.state == "running" for status in platform.runtime.status())
     assert back_up(again).good
     no_residue(platform.settings)
@@ -303,12 +294,12 @@ def test_an_empty_platform_can_be_backed_up_and_restored(platform: Sandbox, cont
     filled = back_up(context).manifest
     for store in STORES[:3]:
         lifecycle.wipe(platform.home, store)
-    empty = fingerprints(context)
+    empty = context.fingerprints()
     result = back_up(context, accept_counts=True)
     assert result.good, [check for check in result.checks if not check.passed]
     restore(context, filled.id)
     restore(context, result.manifest.id)
-    assert fingerprints(context) == empty
+    assert context.fingerprints() == empty
 
 
 def test_a_repository_whose_every_backup_is_damaged_restores_nothing(
@@ -317,11 +308,11 @@ def test_a_repository_whose_every_backup_is_damaged_restores_nothing(
     own = Repository.open(str(tmp_path / "repository"), create=True)
     damaged = OperationContext(platform.settings, platform.runtime, context.stores, own)
     manifest = back_up(damaged).manifest
-    before = fingerprints(context)
+    before = context.fingerprints()
     chunk = manifest.of_store("vectors")[0].chunks[0].sha256
     path = tmp_path / "repository" / "chunks" / chunk[:2] / chunk
     path.chmod(0o644)
     path.unlink()
     with pytest.raises(ArchonError, match=chunk[:12]):
         restore(damaged, manifest.id)
-    assert fingerprints(context) == before
+    assert context.fingerprints() == before

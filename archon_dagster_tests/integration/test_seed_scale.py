@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from archon_dagster.backup.backup import BackupRequest, take_backup
-from archon_dagster.context import OperationContext, open_context
+from archon_dagster.context import open_context
 from archon_dagster.errors import Cancelled, ConfigurationError, StoreUnavailable
-from archon_dagster.repository.manifest import Fingerprint
 from archon_dagster.restore.restore import RestoreRequest, restore_backup
 from archon_dagster.sandbox import lifecycle
 from archon_dagster.sandbox.lifecycle import Sandbox
@@ -24,7 +23,7 @@ from archon_dagster.sandbox.seed.scale.graph import GraphSeed, endpoint
 from archon_dagster.sandbox.seed.scale.mixing import point_id
 from archon_dagster.sandbox.seed.scale.odd_json import TEXTS
 from archon_dagster.sandbox.seed.scale.vectors import VectorSeed, connected
-from archon_dagster.stores.base import STORES, Progress, StoreName, Work
+from archon_dagster.stores.base import STORES, Progress, Work
 from archon_dagster.stores.graph.connection import Bolt, Row
 from archon_dagster.stores.graph.dialect import choose
 from archon_dagster.stores.graph.driver import open_driver
@@ -57,24 +56,16 @@ def wiped(platform: Sandbox) -> None:
         lifecycle.wipe(platform.home, store)
 
 
-def fingerprints(context: OperationContext) -> dict[StoreName, Fingerprint]:
-    found: dict[StoreName, Fingerprint] = {}
-    for name in STORES:
-        with context.work() as work:
-            found[name] = context.stores[name].fingerprint(work)
-    return found
-
-
 def test_generated_data_survive_backup_loss_and_restore(platform: Sandbox, tmp_path: Path) -> None:
     generated(platform, tmp_path)
     context = open_context(platform.settings)
-    before = fingerprints(context)
+    before = context.fingerprints()
     result = take_backup(context, BackupRequest())
     assert result.good, [check for check in result.checks if not check.passed]
     for store in STORES:
         lifecycle.wipe(platform.home, store)
     restore_backup(context, RestoreRequest(result.manifest.id, "RESTORE"))
-    after = fingerprints(context)
+    after = context.fingerprints()
     for name in STORES:
         assert before[name].differences(after[name]) == [], name
     assert after == before
@@ -85,7 +76,7 @@ def test_the_report_says_what_is_there_and_the_same_scale_again_changes_nothing(
 ) -> None:
     wiped(platform)
     report, context = generated(platform, tmp_path), open_context(platform.settings)
-    before = fingerprints(context)
+    before = context.fingerprints()
     assert open_vectors(platform.settings).describe().counts == report.points
     assert open_graph(platform.settings).describe().counts == {
         "nodes": sum(report.nodes.values()),
@@ -96,7 +87,7 @@ def test_the_report_says_what_is_there_and_the_same_scale_again_changes_nothing(
         name.replace('"', "").replace("Odd Events", 'Odd "Events"'): count for name, count in report.rows.items()
     }.items()
     again = generated(platform, tmp_path)
-    assert fingerprints(context) == before
+    assert context.fingerprints() == before
     assert again.written["points"] == again.written["nodes"] == again.written["relationships"] == 0
     assert again.nodes == report.nodes and again.refused["graph"] == report.refused["graph"]
 
@@ -134,7 +125,7 @@ def test_whatever_was_interrupted_or_smaller_before_the_content_is_the_same(plat
     wiped(platform)
     context = open_context(platform.settings)
     generated(platform, tmp_path, 700, 16)
-    at_once = fingerprints(context)
+    at_once = context.fingerprints()
     wiped(platform)
     with pytest.raises(StoreUnavailable, match="gone"):
         die_in_the_graph(platform, Work(tmp_path))
@@ -143,7 +134,7 @@ def test_whatever_was_interrupted_or_smaller_before_the_content_is_the_same(plat
         stop_in_the_vectors(platform, tmp_path)
     last = generated(platform, tmp_path, 700, 16)
     assert last.written["points"] > 0 and last.written["nodes"] == 0
-    assert fingerprints(context) == at_once
+    assert context.fingerprints() == at_once
 
 
 @pytest.mark.parametrize(("scale", "dimension", "said"), [(100, 16, "larger scale"), (700, 32, "of 16 dimensions")])
@@ -151,10 +142,10 @@ def test_what_is_in_the_way_is_named_and_nothing_is_written(
     platform: Sandbox, tmp_path: Path, scale: int, dimension: int, said: str
 ) -> None:
     generated(platform, tmp_path, 700, 16)
-    before = fingerprints(open_context(platform.settings))
+    before = open_context(platform.settings).fingerprints()
     with pytest.raises(ConfigurationError, match=said):
         generated(platform, tmp_path, scale, dimension)
-    assert fingerprints(open_context(platform.settings)) == before
+    assert open_context(platform.settings).fingerprints() == before
 
 
 class Picky(Client):

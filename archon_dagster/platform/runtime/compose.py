@@ -22,6 +22,7 @@ from archon_dagster.platform.runtime import compose_engine as engines
 from archon_dagster.platform.runtime.compose_engine import Container, engine
 from archon_dagster.platform.runtime.compose_exec import ContainerExec
 from archon_dagster.platform.runtime.compose_project import ComposeProject
+from archon_dagster.platform.runtime.phases import in_phases
 from archon_dagster.platform.runtime.protocol import ServiceStats, ServiceStatus
 from archon_dagster.platform.services import BY_NAME, Service
 
@@ -162,7 +163,7 @@ class ComposeRuntime:
             instances = engines.containers(client, self._project.name, name)
         running = next((one for one in instances if one.status == "running"), None)
         if running is None:
-            raise self._not_running(name, instances)
+            raise self._with_log(name, self._not_running(name, instances))
         return ContainerExec(name, running.id, command, dict(env or {}))
 
     # one service; the caller holds its lock
@@ -230,7 +231,7 @@ class ComposeRuntime:
     def _not_running(self, name: str, instances: list[Container]) -> ServiceError:
         state = engines.status_of(name, instances).state
         return ServiceError(
-            f"{name} is {state}, not running{self._last_lines(name)}",
+            f"{name} is {state}, not running",
             where=f"compose project {self._project.name}",
             todo=f"start it: archon start {name}" if state != "paused" else "let it go on first",
         )
@@ -258,35 +259,15 @@ class ComposeRuntime:
         return (*(name for name in self._catalogue if name in names), *sorted(names.difference(self._catalogue)))
 
     def _each(self, names: Sequence[str], verb: Verb, *, backwards: bool = False, thorough: bool = False) -> None:
-        """Do something to each service: phase after phase, those of a phase side by side; raise the first failure.
-
-        :param thorough: a failure is raised after the last phase only: one service that cannot be stopped or
-            unpaused is no reason to leave the others as they are.
-        """
-        order = {name: self._catalogue[name].order if name in self._catalogue else 0 for name in names}
-        failures: list[BaseException] = []
-        for step in sorted(set(order.values()), reverse=backwards):
-            phase = [name for name in names if order[name] == step]
-            with ThreadPoolExecutor(max_workers=len(phase)) as pool:
-                done = [pool.submit(self._locked, name, verb) for name in phase]
-            failures += [error for future in done if (error := future.exception()) is not None]
-            if failures and not thorough:
-                break
-        if failures:
-            raise failures[0]
+        in_phases(names, self._catalogue, lambda name: self._locked(name, verb), backwards=backwards, thorough=thorough)
 
     def _locked(self, name: str, verb: Verb) -> None:
         with self._lock(name, self._grace(name)):
             try:
                 with engine(name) as client:
                     verb(client, name)
-            except ConfigurationError:
-                raise
             except ServiceError as error:
-                if "last log lines" in error.what:
-                    raise
-                what = f"{error.what}{self._last_lines(name)}"
-                raise ServiceError(what, where=error.where, tried=error.tried, todo=error.todo) from error
+                raise self._with_log(name, error) from error
 
     @contextmanager
     def _lock(self, name: str, limit: float) -> Iterator[None]:
@@ -301,10 +282,11 @@ class ComposeRuntime:
         with held:
             yield
 
-    def _last_lines(self, name: str) -> str:
-        """For the end of an error; empty where the engine has nothing to tell, which is the error then anyway."""
+    def _with_log(self, name: str, error: ServiceError) -> ServiceError:
+        """The error with the service's last words; without them where the engine has nothing to tell."""
         try:
             log = self.logs(name, _LOG_LINES)
-        except ArchonError as error:
-            log = f"(not to be had: {error.what})"
-        return f"\nlast log lines of {name}:\n{log or '(none)'}"
+        except ArchonError as failure:
+            log = f"(not to be had: {failure.what})"
+        what = f"{error.what}\nlast log lines of {name}:\n{log or '(none)'}"
+        return ServiceError(what, where=error.where, tried=error.tried, todo=error.todo)

@@ -11,7 +11,6 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from archon_dagster.errors import ConfigurationError, ServiceError
 from archon_dagster.platform.runtime import process_tree as trees
+from archon_dagster.platform.runtime.phases import in_phases
 from archon_dagster.platform.runtime.process_exec import ProcessExec
 from archon_dagster.platform.runtime.process_service import KILL_BUDGET, ServiceProcess
 from archon_dagster.platform.runtime.process_spec import FILE_NAME
@@ -167,20 +167,7 @@ class ProcessesRuntime:
         backwards: bool = False,
         thorough: bool = False,
     ) -> None:
-        """Do something to each service: phase after phase, those of a phase side by side; raise the first failure.
-
-        :param thorough: a failure is raised after the last phase only: one service that cannot be stopped or
-            unpaused is no reason to leave the others as they are.
-        """
-        failures: list[BaseException] = []
-        for phase in _phases(names, self._catalogue, backwards):
-            with ThreadPoolExecutor(max_workers=len(phase)) as pool:
-                done = [pool.submit(self._locked, name, verb) for name in phase]
-            failures += [error for future in done if (error := future.exception()) is not None]
-            if failures and not thorough:
-                break
-        if failures:
-            raise failures[0]
+        in_phases(names, self._catalogue, lambda name: self._locked(name, verb), backwards=backwards, thorough=thorough)
 
     def _locked(self, name: str, verb: Callable[[ServiceProcess], None]) -> None:
         service = self._service(name)
@@ -195,9 +182,3 @@ class ProcessesRuntime:
     def _service(self, name: str) -> ServiceProcess:
         grace = self._catalogue[name].stop_grace if name in self._catalogue else _GRACE
         return ServiceProcess(self._dir / name, grace)
-
-
-def _phases(names: Sequence[str], catalogue: Mapping[str, Service], backwards: bool) -> list[list[str]]:
-    order = {name: catalogue[name].order if name in catalogue else 0 for name in names}
-    steps = sorted(set(order.values()), reverse=backwards)
-    return [[name for name in names if order[name] == step] for step in steps]
