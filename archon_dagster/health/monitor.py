@@ -203,14 +203,22 @@ class _Ticking:
         return frozenset(sorted(due, key=lambda name: last.get(name, 0.0))[:few])
 
     def _causes(self) -> dict[str, tuple[str, ...]]:
-        """For whoever is not well, also what merely seems unwell may be the cause: it is not confirmed as fast."""
+        """For whoever is not well, also what merely seems unwell may be the cause: it is not confirmed as fast.
+
+        And what is in maintenance: nobody is told of it, but who needs it has not failed on its own.
+        """
         unwell = {
             name: state.reached
             for name, state in self.services.items()
-            if state.state in ("degraded", "unhealthy") or (state.in_doubt and state.pending != "healthy")
+            if state.state in ("degraded", "unhealthy")
+            or (state.in_doubt and state.pending != "healthy")
+            or (state.state == "maintenance" and self._fails(name))
         }
         blamed = {name: reached for name, reached in unwell.items() if not self._only_slow(name)}
         return explain(blamed, self.settings.health_depends)
+
+    def _fails(self, name: str) -> bool:
+        return name in self.samples and self.samples[name].verdict == "unhealthy"
 
     def _only_slow(self, name: str) -> bool:
         failed = self.services[name].failed

@@ -174,7 +174,8 @@ def _causes(
     proven = {HOLDER[proof.store]: True for proof in proofs}
     if proven.keys() <= bad.keys():
         return state.causes
-    return explain(proven | {name: one.reached for name, one in bad.items()}, settings.health_depends)
+    explained = explain(proven | {name: one.reached for name, one in bad.items()}, settings.health_depends)
+    return {name: causes or state.causes.get(name, ()) for name, causes in explained.items()}
 
 
 def _proven(holder: str, proof: Proof, state: MonitorState) -> Finding:

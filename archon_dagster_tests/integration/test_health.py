@@ -407,6 +407,15 @@ def test_in_maintenance_a_dead_service_is_no_news(watch: Watch) -> None:
     assert states(watch.tick())["qdrant"] == "unhealthy"
 
 
+def test_who_suffers_from_one_in_maintenance_has_not_failed_on_its_own(watch: Watch) -> None:
+    windows.open_window(watch.home, 600.0, "disk", time.time(), ["qdrant"], who="ada")
+    lifecycle.kill(watch.sandbox.home, "qdrant")
+    found = watch.tick()
+    assert states(found)["qdrant"] == "maintenance"
+    (search,) = confirmed(watch.home)
+    assert (search.service, search.causes) == ("archon-search", ("qdrant",))
+
+
 def test_a_restore_at_work_is_maintenance(watch: Watch, tmp_path: Any) -> None:
     settings = {"repository_setting": str(tmp_path / "repository")}
     busy = watch.tell(**settings)
