@@ -41,6 +41,11 @@ def main() -> int:
     return 0
 
 
+def _absolute(path: str) -> Path:
+    """The peers run in directories of their own."""
+    return Path(path).absolute()
+
+
 def _repository(options: argparse.Namespace, scratch: Path, rows: list[Row], facts: dict[str, Any]) -> None:
     data.make(options.data / f"{options.megabytes}", options.megabytes)
     benchmark = RepositoryBenchmark(options.data / f"{options.megabytes}", scratch, options.rounds)
@@ -99,7 +104,7 @@ def _say(text: str) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"of {', '.join(PARTS)}; default all")
-    parser.add_argument("--data", type=Path, default=Path(".archon/benchmarks"), help="made once, and kept")
+    parser.add_argument("--data", type=_absolute, default=".archon/benchmarks", help="made once, and kept")
     parser.add_argument("--out", type=Path, default=Path("docs"))
     parser.add_argument("--megabytes", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=5)
