@@ -1,0 +1,1 @@
+"""Several processes of a service behind one port."""
