@@ -6,7 +6,9 @@ import dagster as dg
 
 from archon_dagster.alerts import defs as alerts
 from archon_dagster.backup import defs as backup
+from archon_dagster.configuration import defs as configuration
 from archon_dagster.health import defs as health
+from archon_dagster.maintenance import defs as maintenance
 from archon_dagster.recovery import defs as recovery
 from archon_dagster.resources import Operations
 from archon_dagster.restore import defs as restore
@@ -21,10 +23,12 @@ warnings.filterwarnings(
 defs = dg.Definitions.merge(
     stores.defs,
     startup.defs,
+    configuration.defs,
     backup.defs,
     restore.defs,
     health.defs,
     alerts.defs,
     recovery.defs,
+    maintenance.defs,
     dg.Definitions(resources={"operations": Operations()}),
 )

@@ -14,10 +14,12 @@ from archon_dagster import __version__
 from archon_dagster.cli import (
     alerts,
     backups,
+    config,
     demo,
     dump,
     health,
     incidents,
+    maintenance,
     platform,
     restore,
     sandbox,
@@ -50,6 +52,8 @@ app = typer.Typer(
 )
 app.add_typer(sandbox.app, name="sandbox", help="The embedded platform: real servers as local processes.")
 app.add_typer(backups.app, name="backups", help="The backups in the repository.")
+app.add_typer(config.app, name="config", help="The platform's .env: validate, apply, undo, history.")
+app.add_typer(maintenance.app, name="maintenance", help="Weekly maintenance: run it, see what it did.")
 app.add_typer(alerts.app, name="alerts", help="Who is told when something is wrong, and of what.")
 backups.app.command("import")(dump.import_)
 backups.app.command("inspect")(dump.inspect)
@@ -62,6 +66,7 @@ app.command("restore")(restore.restore)
 app.command("start")(start.start)
 app.command("cold-start")(start.cold_start_)
 app.command("fingerprint")(platform.fingerprint)
+app.command("security-updates")(maintenance.security_updates)
 app.command("status")(status.status)
 app.command("up")(serve.up)
 app.command("demo")(demo.demo)

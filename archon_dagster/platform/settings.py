@@ -18,6 +18,7 @@ from pydantic_settings.sources import DotEnvSettingsSource
 
 from archon_dagster.errors import ConfigurationError
 from archon_dagster.platform.health_settings import HealthSettings
+from archon_dagster.platform.maintenance_settings import MaintenanceSettings
 from archon_dagster.platform.recovery_settings import RecoverySettings
 
 
@@ -33,7 +34,7 @@ def default_home() -> Path:
     return Path(data) / "archon"
 
 
-class Settings(HealthSettings, RecoverySettings):
+class Settings(HealthSettings, RecoverySettings, MaintenanceSettings):
     """Everything that can be set. Secrets are :class:`~pydantic.SecretStr`: they never show in a repr or a log."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)

@@ -1,0 +1,76 @@
+"""What a change of the configuration works with."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from archon_dagster.configuration.history import History, Origin
+from archon_dagster.configuration.journal import JournalFile
+from archon_dagster.context import OnNews, Step
+from archon_dagster.errors import Cancelled
+from archon_dagster.platform.runtime.open import open_runtime
+from archon_dagster.platform.runtime.protocol import Runtime
+from archon_dagster.platform.settings import Settings, load_settings
+from archon_dagster.stores.base import Progress
+
+
+def _silent(_: Step | Progress) -> None: ...
+
+
+@dataclass(frozen=True)
+class ConfigurationContext:
+    """One platform, and a way to stop what is done to it.
+
+    :param reload: the settings as they are once the file has changed; services may be at other addresses then.
+    :param cancel: set it to stop: the file before is put back; :param report: receives the steps.
+    """
+
+    settings: Settings
+    runtime: Runtime
+    reload: Callable[[], Settings] = load_settings
+    origin: Origin = "terminal"
+    cancel: threading.Event = field(default_factory=threading.Event)
+    report: OnNews = _silent
+
+    @property
+    def history(self) -> History:
+        return History(self.settings.home)
+
+    @property
+    def journal(self) -> JournalFile:
+        return JournalFile(self.settings.home)
+
+    def check(self) -> None:
+        """Raise :class:`Cancelled` when the change was asked to stop."""
+        if self.cancel.is_set():
+            raise Cancelled("the change of the configuration was cancelled on request")
+
+    @contextmanager
+    def step(self, name: str, detail: str = "") -> Iterator[None]:
+        """Tell that a step begins and how it ends."""
+        self.check()
+        news, begin = Step(name, detail), time.monotonic()
+        self.report(news)
+        try:
+            yield
+        except BaseException as error:
+            why = str(error).partition("\n")[0] or type(error).__name__
+            self.report(replace(news, seconds=time.monotonic() - begin, failed=why))
+            raise
+        self.report(replace(news, seconds=time.monotonic() - begin))
+
+
+def open_configuration(
+    settings: Settings,
+    cancel: threading.Event,
+    report: OnNews = _silent,
+    *,
+    origin: Origin = "terminal",
+    reload: Callable[[], Settings] = load_settings,
+) -> ConfigurationContext:
+    """The context that the settings describe; contacts nothing yet."""
+    return ConfigurationContext(settings, open_runtime(settings), reload, origin, cancel, report)

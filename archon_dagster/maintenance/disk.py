@@ -1,0 +1,98 @@
+"""How full the disks are, and in how many days they will be full if it goes on like this.
+
+Each report is remembered, at most :data:`KEPT` of them; the trend is between the oldest and now, and nothing is
+foretold from less than a day.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from archon_dagster.errors import ArchonError
+from archon_dagster.maintenance.step import Done, MaintenanceContext
+from archon_dagster.platform.settings import Settings
+from archon_dagster.platform.whole_files import read, write
+
+KEPT = 60
+_DAY = 86_400.0
+
+
+class Sample(BaseModel):
+    """One look at one disk. ``at`` in seconds since the epoch, the rest in bytes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    disk: str
+    at: float
+    used: int
+    total: int
+
+
+_FILE: TypeAdapter[list[Sample]] = TypeAdapter(list[Sample])
+
+
+def report(context: MaintenanceContext) -> Done:
+    """A line for each disk; raises where one is past the critical share."""
+    settings = context.operation.settings
+    file = settings.home / "maintenance" / "disks.json"
+    history = read(file, _FILE) or []
+    now = look(settings, time.time)
+    write(file, _FILE, bounded([*history, *now]))
+    lines, critical = [], []
+    for sample in now:
+        days = days_until_full([one for one in history if one.disk == sample.disk], sample)
+        line = in_words(sample, days, settings)
+        lines.append(line)
+        if sample.used / sample.total >= settings.maintenance_disk_critical:
+            critical.append(line)
+    if critical:
+        raise ArchonError(
+            f"a disk is nearly full: {'; '.join(critical)}",
+            todo="free space: archon backups, old logs, images (docker system df); below 64 MiB Qdrant refuses writes",
+        )
+    return Done("; ".join(lines), tuple(lines))
+
+
+def look(settings: Settings, clock: Callable[[], float]) -> list[Sample]:
+    """The disks that hold the home, the project, and the repository where that is a directory; each once."""
+    places = [settings.home, settings.project_dir]
+    if "://" not in settings.repository:
+        places.append(Path(settings.repository))
+    found: dict[int, Sample] = {}
+    for place in filter(Path.exists, places):
+        usage = shutil.disk_usage(place)
+        sample = Sample(disk=str(place), at=clock(), used=usage.total - usage.free, total=usage.total)
+        found.setdefault(place.stat().st_dev, sample)
+    return list(found.values())
+
+
+def bounded(samples: Sequence[Sample]) -> list[Sample]:
+    """The newest of each disk."""
+    disks = dict.fromkeys(one.disk for one in samples)
+    return [one for disk in disks for one in [sample for sample in samples if sample.disk == disk][-KEPT:]]
+
+
+def days_until_full(history: Sequence[Sample], now: Sample) -> float | None:
+    """Days, or ``None``: it does not grow, or too little is known."""
+    if not history:
+        return None
+    oldest = min(history, key=lambda one: one.at)
+    passed, grown = now.at - oldest.at, now.used - oldest.used
+    if passed < _DAY or grown <= 0:
+        return None
+    return (now.total - now.used) / (grown / passed) / _DAY
+
+
+def in_words(sample: Sample, days: float | None, settings: Settings) -> str:
+    """One line, with a warning where there is one."""
+    share = sample.used / sample.total
+    line = f"{sample.disk}: {share:.0%} of {sample.total:,} bytes used"
+    if days is not None:
+        line += f", full in {days:.0f} days"
+    soon = days is not None and days <= settings.maintenance_disk_days
+    return f"{line} (warning)" if soon or share >= settings.maintenance_disk_warn else line

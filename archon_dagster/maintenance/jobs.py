@@ -1,0 +1,135 @@
+"""The jobs ``weekly_maintenance`` and ``security_updates``."""
+
+import time
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from archon_dagster.context import OperationContext
+from archon_dagster.errors import ArchonError
+from archon_dagster.maintenance import report
+from archon_dagster.maintenance.catalogue import STEPS
+from archon_dagster.maintenance.journal import Journal
+from archon_dagster.maintenance.step import MaintenanceContext
+from archon_dagster.maintenance.updates import Updated, update
+from archon_dagster.maintenance.weekly import choose, raise_for_failure, run
+from archon_dagster.resources import EXECUTOR, PLATFORM_POOL, Operations, failure_of
+
+_OVER = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+_PAGE = 100  # runs looked at in one question
+_DAY = 86_400.0
+
+
+class MaintenanceConfig(dg.Config):
+    """Which steps; the default is the weekly run."""
+
+    steps: list[str] = Field(default=[], description=f"Just these of: {', '.join(one.name for one in STEPS)}.")
+    confirm_packages: str = Field(default="", description="Type INSTALL-PACKAGES to let the step `packages` install.")
+
+
+@dg.op(pool=PLATFORM_POOL, description="Back up, then look after the stores, the images, the logs and the disks.")
+def maintain(context: dg.OpExecutionContext, config: MaintenanceConfig, operations: Operations) -> None:
+    """Run the steps; see :mod:`archon_dagster.maintenance.weekly` for the rules."""
+    chosen = choose(STEPS, config.steps)
+
+    def work(operation: OperationContext) -> tuple[Journal, OperationContext]:
+        tidy = _housekeeping(context.instance, context.run_id)
+        return run(MaintenanceContext(operation, tidy, config.confirm_packages), chosen), operation
+
+    journal, operation = operations.run(context, work)
+    report.keep(operation.settings.home, journal)
+    metadata = _metadata(journal)
+    backup = journal.results.get("backup")
+    if backup is not None and backup.backup:
+        context.instance.add_run_tags(context.run_id, {"archon/backup": backup.backup})
+    try:
+        raise_for_failure(journal)
+    except ArchonError as error:
+        raise failure_of(error, metadata) from error
+    context.add_output_metadata(metadata)
+
+
+@dg.job(
+    name="weekly_maintenance",
+    executor_def=EXECUTOR,
+    tags={"dagster/max_runtime": "28800"},
+    description=(
+        "Launch it as it is. The backup comes first; if it fails, nothing is changed. A killed run is gone on with "
+        "after its finished steps. Never removes a volume, never installs a package unasked."
+    ),
+)
+def weekly_maintenance_job() -> None:
+    """One op: the steps share the window."""
+    maintain()
+
+
+@dg.op(pool=PLATFORM_POOL, description="Record the images, back up, fetch, replace service by service, or go back.")
+def update_images(context: dg.OpExecutionContext, operations: Operations) -> None:
+    """Update; see :mod:`archon_dagster.maintenance.updates` for the order."""
+    result: Updated = operations.run(context, update, cleanup_limit=1800.0)
+    metadata = {
+        "changed": dg.MetadataValue.json({name: list(pair) for name, pair in result.changed.items()}),
+        "put back": ", ".join(result.returned) or "nothing",
+        "backup": result.before.backup,
+    }
+    context.instance.add_run_tags(context.run_id, {"archon/backup": result.before.backup})
+    try:
+        result.raise_for_failure()
+    except ArchonError as error:
+        raise failure_of(error, metadata) from error
+    context.add_output_metadata(metadata)
+
+
+@dg.job(
+    name="security_updates",
+    executor_def=EXECUTOR,
+    tags={"dagster/max_runtime": "14400"},
+    description=(
+        "New images for the Compose project: backed up first, one service at a time behind a health gate, and back to "
+        "the recorded images at the first failure. Local processes have no images: there it refuses."
+    ),
+)
+def security_updates_job() -> None:
+    """One op: the steps share the lock."""
+    update_images()
+
+
+def _metadata(journal: Journal) -> dict[str, Any]:
+    records = [dg.TableRecord({column: row[column] for column in report.COLUMNS}) for row in report.rows(journal)]
+    return {
+        "summary": dg.MetadataValue.md(report.page(journal)),
+        "steps": dg.MetadataValue.table(records),
+        "steps failed": sum(one.state == "failed" for one in journal.results.values()),
+    }
+
+
+def _housekeeping(instance: dg.DagsterInstance, this_run: str) -> Any:
+    def tidy(days: float) -> str:
+        return remove_old_runs(instance, days, keep=this_run)
+
+    return tidy
+
+
+def remove_old_runs(instance: dg.DagsterInstance, days: float, keep: str = "", now: float | None = None) -> str:
+    """Delete runs that ended more than so many days ago, with their events; says how many.
+
+    Never one that is not over, and never the newest of a job: it is what the job's page shows. :param now: seconds
+    since the epoch.
+    """
+    limit = (time.time() if now is None else now) - days * _DAY
+    newest: set[str] = set()
+    old: list[str] = []
+    cursor: str | None = None
+    while page := instance.get_run_records(limit=_PAGE, cursor=cursor):  # newest first
+        for record in page:
+            run_ = record.dagster_run
+            first = run_.job_name not in newest
+            newest.add(run_.job_name)
+            ended = record.end_time if record.end_time is not None else record.create_timestamp.timestamp()
+            if not first and run_.status in _OVER and ended < limit and run_.run_id != keep:
+                old.append(run_.run_id)
+        cursor = page[-1].dagster_run.run_id
+    for run_id in old:
+        instance.delete_run(run_id)
+    return f"{len(old)} runs older than {days:g} days were removed"

@@ -1,0 +1,22 @@
+"""When the maintenance is done: once a week, when the settings say. A tick is skipped while one is at work."""
+
+import dagster as dg
+
+from archon_dagster.backup.schedules import BUSY
+from archon_dagster.maintenance.jobs import weekly_maintenance_job
+from archon_dagster.platform.settings import load_settings
+
+
+@dg.schedule(
+    name="weekly_maintenance",
+    job=weekly_maintenance_job,
+    cron_schedule=load_settings().maintenance_cron,
+    execution_timezone=load_settings().timezone,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Sundays at 04:00 (ARCHON_MAINTENANCE_CRON, ARCHON_TIMEZONE).",
+)
+def weekly_maintenance(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """One tick."""
+    if context.instance.get_runs_count(dg.RunsFilter(job_name=weekly_maintenance_job.name, statuses=BUSY)):
+        return dg.SkipReason("the maintenance is queued or at work already")
+    return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())

@@ -1,0 +1,201 @@
+"""Security updates of a compose project: what ``archon security-updates`` and the job ``security_updates`` do.
+
+Lock -> record the images and the revision -> back up, verified -> fetch (pull, build on fresh bases; nothing stops for
+it) -> replace the services whose image has changed, one by one in dependency order, each behind a health gate and
+``pip check`` -> done. The first failure puts back the recorded images and the services replaced so far; data are never
+touched. Killed in between: ``archon security-updates --return`` does the same from the record in the home.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from archon_dagster.backup.backup import BackupRequest, back_up_under_lock, git_revision
+from archon_dagster.backup.checks import raise_for_failed
+from archon_dagster.context import OperationContext, Step
+from archon_dagster.errors import ArchonError, Cancelled, ConfigurationError, ServiceError
+from archon_dagster.health.windows import close_windows, open_window
+from archon_dagster.maintenance import recorded
+from archon_dagster.maintenance.engine_images import EngineImages, Images
+from archon_dagster.maintenance.pip_check import pip_check
+from archon_dagster.maintenance.recorded import Recorded
+from archon_dagster.platform.readiness import wait_for
+from archon_dagster.platform.runtime.protocol import Runtime
+from archon_dagster.platform.services import BY_NAME
+
+PURPOSE = "security updates"
+
+
+@dataclass(frozen=True)
+class Updated:
+    """What came of it.
+
+    :param changed: the image ids before and after, by service. :param returned: put back, with the reason in ``why``.
+    """
+
+    before: Recorded
+    changed: dict[str, tuple[str, str]] = field(default_factory=dict)
+    unchanged: tuple[str, ...] = ()
+    returned: tuple[str, ...] = ()
+    why: str = ""
+
+    @property
+    def good(self) -> bool:
+        return not self.why
+
+    def raise_for_failure(self) -> None:
+        """:class:`ServiceError` where the update was taken back."""
+        if self.why:
+            raise ServiceError(
+                f"the update failed and was taken back: {self.why}",
+                tried=f"put back: {', '.join(self.returned) or 'nothing had been replaced'}",
+                todo="the platform runs on the images it had before; mend the new image, then: archon security-updates",
+            )
+
+
+def fetch_fresh(runtime: Runtime) -> None:
+    """Pull what is pulled, and build what is built here on fresh bases."""
+    runtime.pull()
+    runtime.build()
+
+
+def update(
+    operation: OperationContext, images: Images | None = None, fetch: Callable[[Runtime], None] = fetch_fresh
+) -> Updated:
+    """Update; see the module for the order. What failed is in the result, which raises it when asked to.
+
+    :raises ArchonError: and anything else before the first service is replaced: none was touched.
+    """
+    require_compose(operation)
+    images = images or EngineImages(operation.settings.compose_project)
+    settings = operation.settings
+    with operation.repository.lock(PURPOSE, check=operation.check) as lease:
+        with _step(operation, "record images"):
+            before = _record(operation, images)
+        result = back_up_under_lock(operation, BackupRequest(note=f"before {PURPOSE}"), lease)
+        raise_for_failed(result.manifest.id, result.checks)
+        before = before.model_copy(update={"backup": result.manifest.id})
+        recorded.save(settings.home, before)
+        window = open_window(settings.home, settings.maintenance_window, PURPOSE, time.time(), who="archon")
+        try:
+            return _fetch_and_replace(operation, images, fetch, before)
+        finally:
+            close_windows(settings.home, time.time(), window.id)
+
+
+def go_back(operation: OperationContext, images: Images | None = None) -> tuple[str, ...]:
+    """Put back the recorded images and every service that runs on another one; which those were."""
+    require_compose(operation)
+    before = recorded.load(operation.settings.home)
+    if before is None:
+        raise ConfigurationError("no update has been recorded here; nothing was touched")
+    images = images or EngineImages(operation.settings.compose_project)
+    with operation.repository.lock(f"return from {PURPOSE}", check=operation.check):
+        changed = [name for name, (_, image) in images.used().items() if before.ids.get(name, image) != image]
+        return _put_back(operation, images, before, changed)
+
+
+def require_compose(operation: OperationContext) -> None:
+    """:class:`ConfigurationError` where there are no images."""
+    if operation.runtime.kind != "compose":
+        raise ConfigurationError(
+            f"there are no images here (ARCHON_RUNTIME={operation.runtime.kind}); nothing was touched",
+            todo="what is installed: archon security-updates --plan; upgrade the installation itself with pip",
+        )
+
+
+def _record(operation: OperationContext, images: Images) -> Recorded:
+    used = images.used()
+    return Recorded(
+        at=time.time(),
+        references={name: reference for name, (reference, _) in used.items()},
+        ids={name: image for name, (_, image) in used.items()},
+        digests=operation.runtime.image_digests(),
+        revision=git_revision(operation.settings.project_dir),
+    )
+
+
+def _fetch_and_replace(
+    operation: OperationContext, images: Images, fetch: Callable[[Runtime], None], before: Recorded
+) -> Updated:
+    result, touched = Updated(before), list[str]()
+    try:
+        with _step(operation, "fetch images"):
+            fetch(operation.runtime)
+        new = {name: images.stands_for(reference) for name, reference in before.references.items()}
+        todo = [name for name in operation.runtime.services() if new.get(name) not in (None, before.ids.get(name))]
+        result = replace(result, unchanged=tuple(name for name in before.ids if name not in todo))
+        for name in todo:  # catalogue order: what others need comes first
+            operation.check()
+            touched.append(name)
+            with _step(operation, f"replace {name}"):
+                _replace(operation, name)
+            result = replace(result, changed={**result.changed, name: (before.ids[name], str(new[name]))})
+    except Exception as error:
+        returned = _taken_back(operation, images, before, touched, error)
+        if isinstance(error, Cancelled):
+            raise Cancelled(error.what, tried=f"put back: {', '.join(returned) or 'nothing was replaced'}") from error
+        if not isinstance(error, ArchonError):
+            raise
+        return replace(result, returned=returned, why=str(error).splitlines()[0])
+    return result
+
+
+def _taken_back(
+    operation: OperationContext, images: Images, before: Recorded, touched: list[str], cause: Exception
+) -> tuple[str, ...]:
+    try:
+        return _put_back(operation, images, before, touched)
+    except ArchonError as error:
+        raise ServiceError(
+            f"the update failed, and so did the way back: {error}",
+            tried=f"update: {str(cause).splitlines()[0]}",
+            todo=f"archon security-updates --return --confirm UPDATE; data: archon restore {before.backup} --plan",
+        ) from error
+
+
+def _replace(operation: OperationContext, name: str) -> None:
+    broken = pip_check(operation.runtime, name)
+    operation.runtime.recreate(name)
+    _healthy(operation, name, operation.cancel)
+    now = pip_check(operation.runtime, name)
+    if now and not broken:
+        raise ServiceError(f"{name}: pip check fails in the new image and did not in the old one: {now}")
+
+
+def _healthy(operation: OperationContext, name: str, cancel: threading.Event) -> None:
+    if name in BY_NAME:
+        wait_for(BY_NAME[name], operation.settings, operation.runtime, cancel)
+    elif next(one.state for one in operation.runtime.status() if one.service == name) != "running":
+        raise ServiceError(f"{name} does not run\n{operation.runtime.logs(name, 15)}")
+
+
+def _put_back(operation: OperationContext, images: Images, before: Recorded, names: list[str]) -> tuple[str, ...]:
+    """Every name stands for what it did, and the named services run on it again; not to be cancelled."""
+    for service, reference in before.references.items():
+        images.put_back(reference, before.ids[service])
+    for name in names:
+        operation.report(Step(f"put back {name}"))
+        begin = time.monotonic()
+        operation.runtime.recreate(name)
+        _healthy(operation, name, threading.Event())
+        operation.report(Step(f"put back {name}", seconds=time.monotonic() - begin))
+    return tuple(names)
+
+
+class _step:
+    """Tell that a step begins and how it ends."""
+
+    def __init__(self, operation: OperationContext, name: str):
+        self._operation, self._name, self._begin = operation, name, time.monotonic()
+
+    def __enter__(self) -> None:
+        self._operation.check()
+        self._operation.report(Step(self._name))
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        why = "" if error is None else str(error).partition("\n")[0] or type(error).__name__
+        self._operation.report(Step(self._name, seconds=time.monotonic() - self._begin, failed=why))

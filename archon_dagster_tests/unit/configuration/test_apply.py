@@ -1,0 +1,268 @@
+"""A change is made as a whole or not at all, and the services that read it really get it."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from archon_dagster.configuration.apply import ApplyRequest, Change, apply, plan, undo
+from archon_dagster.configuration.history import History
+from archon_dagster.configuration.status import standing
+from archon_dagster.context import Step
+from archon_dagster.errors import Cancelled, ConfigurationError, ConfirmationMissing, ServiceError
+from archon_dagster_tests.unit.configuration import killed
+from archon_dagster_tests.unit.configuration.platform import EnvPlatform
+from archon_dagster_tests.unit.configuration.sample import GOOD, with_
+
+OLD, NEW = GOOD.encode(), with_("BATCH_SIZE=10")
+BAD = with_("BATCH_SIZE=13")  # valid, and the search service does not start with it
+READERS = ("archon-intelligence", "archon-search")  # of BATCH_SIZE
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Iterator[EnvPlatform]:
+    platform = EnvPlatform(tmp_path / "home", OLD)
+    platform.start()
+    yield platform
+    platform.runtime.down()
+
+
+def apply_(platform: EnvPlatform, content: bytes, **context: object) -> Change:
+    file = platform.home.parent / "new.env"
+    file.write_bytes(content)
+    return apply(platform.context(**context), ApplyRequest(file, "APPLY", offline=True))  # type: ignore[arg-type]
+
+
+def test_who_reads_it_is_replaced_and_nobody_else(platform: EnvPlatform) -> None:
+    before = platform.instances()
+    change = apply_(platform, NEW)
+    after = platform.instances()
+    assert change.replaced == READERS
+    assert {name for name in before if before[name] != after[name]} == set(READERS)
+    assert platform.reads("BATCH_SIZE") == {"archon-bridge": "25", "archon-intelligence": "10", "archon-search": "10"}
+    assert platform.env_file.read_bytes() == NEW
+    assert stat.S_IMODE(platform.env_file.stat().st_mode) == 0o600
+    (record,) = History(platform.home).all()
+    assert (record.result, record.changed) == ("applied", ("BATCH_SIZE: '25' -> '10'",))
+    assert standing(platform.settings).interrupted is None
+
+
+def test_a_restart_does_not_read_it_again_and_a_replacement_does(platform: EnvPlatform) -> None:
+    platform.env_file.write_bytes(NEW)
+    platform.runtime.restart("archon-search")
+    assert platform.reads("BATCH_SIZE")["archon-search"] == "25"
+    platform.runtime.recreate("archon-search")
+    assert platform.reads("BATCH_SIZE")["archon-search"] == "10"
+
+
+@pytest.mark.parametrize("bad", [BAD, with_("LOG_LEVEL=CRITICAL")], ids=["it ends", "it says degraded"])
+def test_what_makes_a_service_unwell_is_taken_back_byte_for_byte(platform: EnvPlatform, bad: bytes) -> None:
+    odd = OLD + b"# \xc3\xa9 spaces at the end  \r\n\r\n\t"  # every byte of it counts
+    platform.env_file.write_bytes(odd)
+    for name in (".env.backup.20240101-000000", ".env.backup.20250101-000000", ".env.production"):
+        (platform.env_file.parent / name).write_bytes(b"OLDER=1\n")  # which the runbook's rollback trips over
+    with pytest.raises(ServiceError, match=r"not kept[\s\S]*the file before is back, byte for byte"):
+        apply_(platform, bad)
+    assert platform.env_file.read_bytes() == odd
+    assert set(platform.reads("BATCH_SIZE").values()) == {"25"}
+    assert set(platform.reads("LOG_LEVEL").values()) == {"INFO"}
+    assert History(platform.home).all()[0].result == "returned"
+    assert standing(platform.settings).interrupted is None
+    apply_(platform, NEW)  # and the next change works as if nothing had been
+
+
+def test_the_service_that_failed_is_named_with_its_last_words(platform: EnvPlatform) -> None:
+    with pytest.raises(ServiceError, match=r"archon-search is not ready[\s\S]*thirteen is too many"):
+        apply_(platform, BAD)
+
+
+def test_a_file_that_is_not_usable_touches_nothing(platform: EnvPlatform) -> None:
+    before = platform.instances()
+    with pytest.raises(ConfigurationError, match=r"LOG_LEVEL is 'LOUD'[\s\S]*BATCH_SIZE is 'many'"):
+        apply_(platform, with_("BATCH_SIZE=many", "LOG_LEVEL=LOUD"))
+    assert platform.env_file.read_bytes() == OLD
+    assert platform.instances() == before
+    assert History(platform.home).all() == []
+
+
+def test_the_shells_environment_makes_no_file_good(platform: EnvPlatform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMBEDDING_MODEL", "from-the-shell:latest")
+    with pytest.raises(ConfigurationError, match="EMBEDDING_MODEL is not set"):
+        apply_(platform, with_(without="EMBEDDING_MODEL"))
+
+
+def test_it_has_to_be_confirmed(platform: EnvPlatform) -> None:
+    for word in ("", "apply", "yes"):
+        with pytest.raises(ConfirmationMissing):
+            apply(platform.context(), ApplyRequest(platform.env_file, word))
+        with pytest.raises(ConfirmationMissing):
+            undo(platform.context(), word)
+
+
+def test_a_plan_says_what_would_be_done_and_does_nothing(platform: EnvPlatform) -> None:
+    file, before = platform.home.parent / "new.env", platform.instances()
+    file.write_bytes(NEW)
+    change = plan(platform.context(), file, offline=True)
+    assert (change.replaced, change.difference.lines) == (READERS, ["BATCH_SIZE: '25' -> '10'"])
+    assert platform.instances() == before
+    assert platform.env_file.read_bytes() == OLD
+    assert change.record is None
+
+
+def test_the_same_file_again_is_nothing_to_do(platform: EnvPlatform) -> None:
+    before = platform.instances()
+    assert "nothing to do" in apply_(platform, OLD).headline
+    assert platform.instances() == before
+
+
+def test_remarks_replace_no_service(platform: EnvPlatform) -> None:
+    before = platform.instances()
+    change = apply_(platform, b"# who, when, why\n" + OLD)
+    assert change.replaced == ()
+    assert platform.instances() == before
+    assert platform.env_file.read_bytes().startswith(b"# who")
+
+
+def test_a_service_that_does_not_run_is_not_started(platform: EnvPlatform) -> None:
+    platform.runtime.stop("archon-search")
+    change = apply_(platform, NEW)
+    assert (change.replaced, change.waiting) == (("archon-intelligence",), ("archon-search",))
+    assert "archon-search" not in platform.instances()
+
+
+def test_undo_goes_back_and_undo_again_goes_forth(platform: EnvPlatform) -> None:
+    apply_(platform, NEW)
+    undo(platform.context(), "APPLY")
+    assert platform.env_file.read_bytes() == OLD
+    assert platform.reads("BATCH_SIZE")["archon-search"] == "25"
+    undo(platform.context(), "APPLY")
+    assert platform.env_file.read_bytes() == NEW
+    assert [one.kind for one in History(platform.home).all()] == ["undo", "undo", "apply"]
+
+
+def test_there_is_nothing_to_undo_at_first(platform: EnvPlatform) -> None:
+    with pytest.raises(ConfigurationError, match="no change that could be undone"):
+        undo(platform.context(), "APPLY")
+
+
+def test_a_change_by_hand_is_kept_in_the_history_and_can_be_undone(platform: EnvPlatform) -> None:
+    apply_(platform, NEW)
+    by_hand = with_("VECTOR_SEARCH_TIMEOUT=9000", "BATCH_SIZE=10")
+    platform.env_file.write_bytes(by_hand)
+    assert not standing(platform.settings).known
+    change = undo(platform.context(), "APPLY")
+    assert platform.env_file.read_bytes() == NEW
+    assert change.replaced == ("archon-search",)
+    assert [one.result for one in History(platform.home).all()] == ["applied", "seen", "applied"]
+
+
+def test_a_cancel_puts_everything_back(platform: EnvPlatform) -> None:
+    cancel = threading.Event()
+
+    def report(news: object) -> None:
+        if isinstance(news, Step) and news.name == "archon-intelligence":
+            cancel.set()
+
+    file = platform.home.parent / "new.env"
+    file.write_bytes(NEW)
+    context = platform.context(report)
+    with pytest.raises(Cancelled, match="byte for byte"):
+        apply(dataclasses.replace(context, cancel=cancel), ApplyRequest(file, "APPLY", offline=True))
+    assert platform.env_file.read_bytes() == OLD
+    assert set(platform.reads("BATCH_SIZE").values()) == {"25"}
+
+
+def test_a_link_is_not_replaced(platform: EnvPlatform) -> None:
+    real = platform.env_file.with_name("real.env")
+    platform.env_file.rename(real)
+    platform.env_file.symlink_to(real)
+    with pytest.raises(ConfigurationError, match="is a link"):
+        apply_(platform, NEW)
+    assert real.read_bytes() == OLD
+
+
+STEPS = [
+    ("save the current file", "begin"), ("save the current file", "end"), ("write the new file", "begin"),
+    ("write the new file", "end"), ("archon-intelligence", "end"), ("look whether all is well", "begin"),
+    ("look whether all is well", "end"),
+]  # fmt: skip
+
+
+def killed_at(platform: EnvPlatform, content: bytes, step: str, when: str) -> None:
+    file = platform.home.parent / "killed.env"
+    file.write_bytes(content)
+    command = [sys.executable, "-m", killed.__name__, str(platform.home), str(file), step, when]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+@pytest.mark.parametrize(("step", "when"), STEPS)
+def test_killed_at_any_step_there_is_one_whole_file_and_both_ways_are_open(
+    platform: EnvPlatform, step: str, when: str
+) -> None:
+    killed_at(platform, NEW, step, when)
+    found = platform.env_file.read_bytes()
+    assert found in (OLD, NEW)
+    now = standing(platform.settings)
+    if now.interrupted:
+        assert now.says.startswith("the new file" if found == NEW else "the old file")
+        assert "archon config undo --confirm APPLY" in now.interrupted.advice
+        undo(platform.context(), "APPLY")
+        assert platform.env_file.read_bytes() == OLD
+        assert set(platform.reads("BATCH_SIZE").values()) == {"25"}
+    else:
+        assert found == OLD
+    assert standing(platform.settings).interrupted is None
+    apply_(platform, NEW)
+    assert platform.env_file.read_bytes() == NEW
+    assert platform.reads("BATCH_SIZE")["archon-search"] == "10"
+    assert not list(platform.env_file.parent.glob("..env.*"))
+
+
+def test_killed_while_it_goes_back_the_next_one_finishes(platform: EnvPlatform) -> None:
+    killed_at(platform, BAD, "take it back", "begin")
+    assert platform.env_file.read_bytes() == BAD
+    assert "archon-search" not in platform.instances()
+    undo(platform.context(), "APPLY")
+    assert platform.env_file.read_bytes() == OLD
+
+
+def test_a_killed_change_is_followed_by_another_one(platform: EnvPlatform) -> None:
+    killed_at(platform, NEW, "archon-intelligence", "end")
+    other = with_("VECTOR_SEARCH_TIMEOUT=7000")
+    change = apply_(platform, other)
+    assert platform.env_file.read_bytes() == other
+    assert platform.reads("BATCH_SIZE")["archon-intelligence"] == "25"  # which had the killed one's
+    assert set(change.replaced) == set(READERS)
+    assert any("killed at" in note for note in change.notes)
+    undo(platform.context(), "APPLY")
+    assert platform.env_file.read_bytes() == OLD
+
+
+def test_no_secret_stands_in_the_history_but_in_the_saved_files(platform: EnvPlatform) -> None:
+    apply_(platform, with_("SERVICE_AUTH_TOKEN=hush-hush-hush-hush-hush"))
+    folder = platform.home / "configuration"
+    for file in folder.rglob("*"):
+        assert not stat.S_IMODE(file.stat().st_mode) & 0o077, file
+        if file.is_file() and file.suffix != ".env":
+            assert b"hush" not in file.read_bytes()
+
+
+def test_only_the_newest_changes_are_kept(tmp_path: Path) -> None:
+    from archon_dagster.configuration.diff import difference
+
+    history = History(tmp_path, kept=3)
+    made = [history.begin("apply", "terminal", str(n), OLD, NEW, difference(OLD, NEW)) for n in range(5)]
+    for record in made:
+        history.end(record, "applied")
+    assert len(history.all()) == 3
+    assert len(list(history.folder.iterdir())) == 3
+    assert {one.id for one in history.all()} == set(sorted((one.id for one in made), reverse=True)[:3])

@@ -1,0 +1,184 @@
+"""The jobs and the sensor of the chapter in real runs, on small services."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from archon_dagster.configuration.assets import CHANGES
+from archon_dagster.configuration.defs import defs as configuration
+from archon_dagster.configuration.history import History
+from archon_dagster.configuration.sensors import configuration_changed_by_hand
+from archon_dagster.platform.settings import Settings
+from archon_dagster.resources import PLATFORM_POOL, Operations
+from archon_dagster_tests.unit.configuration.platform import EnvPlatform
+from archon_dagster_tests.unit.configuration.sample import GOOD, with_
+
+OLD, NEW, BAD = GOOD.encode(), with_("BATCH_SIZE=10"), with_("BATCH_SIZE=13")
+
+
+class Shell:
+    """The chapter in Dagster, on a small platform."""
+
+    def __init__(self, home: Path, instance: dg.DagsterInstance):
+        self.platform = platform = EnvPlatform(home, OLD)
+        self.instance, self.cursor = instance, ""
+
+        class OfPlatform(Operations):
+            def settings(self) -> Settings:
+                return platform.settings
+
+        self.operations = OfPlatform()
+        # without the sensor: its job is the chapter Backup's
+        self.defs = dg.Definitions(jobs=configuration.jobs, resources={"operations": self.operations})
+
+    def run(self, job: str, op: str, **config: Any) -> dg.ExecuteInProcessResult:
+        return self.job(job).execute_in_process(
+            instance=self.instance, run_config={"ops": {op: {"config": config}}}, raise_on_error=False
+        )
+
+    def job(self, name: str) -> dg.JobDefinition:
+        return self.defs.resolve_job_def(name)
+
+    def look(self) -> dg.SensorResult | dg.SkipReason:
+        context = dg.build_sensor_context(
+            instance=self.instance, cursor=self.cursor, resources={"operations": self.operations}
+        )
+        came = configuration_changed_by_hand(context)
+        assert isinstance(came, dg.SensorResult | dg.SkipReason)
+        self.cursor = context.cursor or ""
+        return came
+
+    def changes(self) -> list[dict[str, Any]]:
+        records = self.instance.fetch_materializations(CHANGES, limit=50).records
+        found = [one.asset_materialization for one in records]
+        return [{name: value.value for name, value in one.metadata.items()} for one in found if one]
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    with dg.instance_for_test() as instance:
+        shell = Shell(tmp_path / "home", instance)
+        yield shell
+        shell.platform.runtime.down()
+
+
+def file(shell: Shell, content: bytes) -> str:
+    path = shell.platform.env_file.with_name("next.env")
+    path.write_bytes(content)
+    return path.name  # relative to the project directory
+
+
+def failure(result: dg.ExecuteInProcessResult) -> Any:
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    return failed.step_failure_data.user_failure_data
+
+
+def test_a_validation_shows_every_problem_and_no_value(shell: Shell) -> None:
+    result = shell.run("validate_configuration", "look_at_file", path=file(shell, with_("BATCH_SIZE=x", "LOG_LEVEL=y")))
+    assert not result.success
+    told = failure(result)
+    assert told.metadata["kind"].value == "ConfigurationError"
+    assert told.metadata["errors"].value == 2
+    assert {row.data["variable"] for row in told.metadata["problems"].records} == {"BATCH_SIZE", "LOG_LEVEL"}
+
+
+def test_warnings_do_not_fail_a_validation(shell: Shell) -> None:
+    assert shell.run("validate_configuration", "look_at_file", path=file(shell, with_("SOMETHING=x"))).success
+
+
+def test_an_update_is_shown_as_a_change(shell: Shell) -> None:
+    shell.platform.start()
+    secret = "SERVICE_AUTH_TOKEN=hush-hush-hush-hush-hush"
+    result = shell.run("update_configuration", "apply_file", path=file(shell, with_("BATCH_SIZE=10", secret)),
+                       confirm="APPLY", offline=True)  # fmt: skip
+    assert result.success
+    assert shell.platform.reads("BATCH_SIZE")["archon-search"] == "10"
+    (change,) = shell.changes()
+    assert (change["result"], change["variables changed"]) == ("applied", 2)
+    assert "BATCH_SIZE: '25' -> '10'" in change["summary"]
+    entries = "\n".join(repr(entry) for entry in shell.instance.all_logs(result.run_id))
+    assert "hush" not in entries + json.dumps(shell.instance.get_run_by_id(result.run_id).run_config)  # type: ignore[union-attr]
+    assert shell.run("undo_configuration", "go_back", confirm="APPLY").success
+    assert shell.platform.env_file.read_bytes() == OLD
+
+
+def test_an_update_that_was_taken_back_is_a_change_too_and_a_failed_run(shell: Shell) -> None:
+    shell.platform.start()
+    result = shell.run("update_configuration", "apply_file", path=file(shell, BAD), confirm="APPLY", offline=True)
+    assert not result.success
+    assert "byte for byte" in failure(result).description
+    assert shell.platform.env_file.read_bytes() == OLD
+    assert [one["result"] for one in shell.changes()] == ["returned"]
+
+
+def test_both_have_to_be_confirmed(shell: Shell) -> None:
+    for job, op, config in (
+        ("update_configuration", "apply_file", {"path": "x"}),
+        ("undo_configuration", "go_back", {"confirm": "yes"}),
+    ):
+        with pytest.raises(dg.DagsterInvalidConfigError):
+            shell.run(job, op, **config)
+
+
+def test_what_changes_something_keeps_out_of_the_way_of_others(shell: Shell) -> None:
+    for name in ("update_configuration", "undo_configuration"):
+        assert {node.definition.pool for node in shell.job(name).graph.nodes} == {PLATFORM_POOL}  # type: ignore[attr-defined]
+
+
+def test_a_change_by_hand_is_backed_up_once(shell: Shell) -> None:
+    assert isinstance(shell.look(), dg.SkipReason)  # remembered as it is
+    assert isinstance(shell.look(), dg.SkipReason)
+    shell.platform.env_file.write_bytes(NEW)
+    came = shell.look()
+    assert isinstance(came, dg.SensorResult)
+    (run,) = came.run_requests or ()
+    config = run.run_config["ops"]["take_backup"]["config"]
+    assert config["stores"] == ["configuration"]
+    assert config["pause_writers"] is False
+    assert "BATCH_SIZE: '25' -> '10'" in config["note"]
+    (event,) = came.asset_events or ()
+    assert event.metadata["result"].value == "seen"
+    assert isinstance(shell.look(), dg.SkipReason)
+    assert [one.kind for one in History(shell.platform.home).all()] == ["by hand"]
+
+
+def test_the_same_content_written_again_is_no_change(shell: Shell) -> None:
+    shell.look()
+    shell.platform.env_file.write_bytes(OLD)
+    assert isinstance(shell.look(), dg.SkipReason)
+
+
+def test_going_back_and_forth_by_hand_is_backed_up_each_time(shell: Shell) -> None:
+    shell.look()
+    keys = []
+    for content in (NEW, OLD, NEW):
+        shell.platform.env_file.write_bytes(content)
+        came = shell.look()
+        assert isinstance(came, dg.SensorResult)
+        keys += [run.run_key for run in came.run_requests or ()]
+    assert len(set(keys)) == 3
+
+
+def test_a_compose_file_counts_too(shell: Shell) -> None:
+    shell.look()
+    (shell.platform.env_file.parent / "docker-compose.yml").write_text("services: {}\n")
+    came = shell.look()
+    assert isinstance(came, dg.SensorResult)
+    assert len(came.run_requests or ()) == 1
+
+
+def test_the_backup_the_sensor_asks_for_is_one_the_backup_job_takes(shell: Shell) -> None:
+    from archon_dagster.definitions import defs
+
+    shell.look()
+    shell.platform.env_file.write_bytes(NEW)
+    came = shell.look()
+    assert isinstance(came, dg.SensorResult)
+    (run,) = came.run_requests or ()
+    assert dg.validate_run_config(defs.resolve_job_def("backup"), run.run_config)

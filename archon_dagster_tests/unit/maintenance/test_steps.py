@@ -1,0 +1,129 @@
+"""What the steps do that need no server: logs, disks, packages, Dagster's old runs."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from archon_dagster.errors import ArchonError, ConfirmationMissing
+from archon_dagster.maintenance import disk, logs, packages
+from archon_dagster.maintenance.disk import KEPT, Sample, bounded, days_until_full
+from archon_dagster.maintenance.jobs import remove_old_runs
+from archon_dagster.maintenance.step import MaintenanceContext
+from archon_dagster_tests.unit.platform_double import Platform
+
+DAY = 86_400.0
+
+
+def lines_of(log: Path) -> list[bytes]:
+    packed = b"".join(gzip.decompress(one.read_bytes()) for one in sorted(log.parent.glob(f"{log.name}.*.gz")))
+    return (packed + log.read_bytes().lstrip(b"\0")).splitlines()
+
+
+def test_no_line_is_lost_while_a_log_is_set_aside_under_its_writer(tmp_path: Path) -> None:
+    log, end, written = tmp_path / "log", threading.Event(), [0]
+
+    def write() -> None:
+        with log.open("ab", buffering=0) as stream:
+            while not end.is_set() or written[0] < 5000:
+                stream.write(b"line %d of a service that does not know\n" % written[0])
+                written[0] += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(5):
+            before = written[0]
+            while written[0] < before + 2000:
+                end.wait(0.001)
+            if logs.set_aside(log, kept=10) is None:
+                pytest.skip("only on a file system that can give back the beginning of a file")
+    finally:
+        end.set()
+        writer.join()
+    assert lines_of(log) == [b"line %d of a service that does not know" % n for n in range(written[0])]
+    assert logs.held(log) < log.stat().st_size
+
+
+def test_only_so_many_archives_are_kept(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    for _ in range(4):
+        with log.open("ab") as stream:
+            stream.write(b"x" * 10_000)
+        if logs.set_aside(log, kept=2) is None:
+            pytest.skip("only on a file system that can give back the beginning of a file")
+    assert len(list(tmp_path.glob("log.*.gz"))) == 2
+
+
+def test_a_short_log_is_left_alone(tmp_path: Path) -> None:
+    platform = Platform(tmp_path)
+    (tmp_path / "webserver.log").write_text("short\n")
+    assert logs.rotate(MaintenanceContext(platform.context)).idle
+    assert (tmp_path / "webserver.log").read_text() == "short\n"
+
+
+def sample(day: float, used: int, total: int = 1000) -> Sample:
+    return Sample(disk="/", at=day * DAY, used=used, total=total)
+
+
+def test_days_until_full_follow_the_growth() -> None:
+    assert days_until_full([sample(0, 100)], sample(10, 200)) == pytest.approx(80)
+    assert days_until_full([sample(0, 100)], sample(10, 90)) is None
+    assert days_until_full([sample(0, 100)], sample(0.5, 200)) is None
+    assert days_until_full([], sample(1, 200)) is None
+
+
+def test_the_history_of_disks_is_bounded() -> None:
+    kept = bounded([sample(day, 1) for day in range(3 * KEPT)])
+    assert [one.at for one in kept] == [day * DAY for day in range(2 * KEPT, 3 * KEPT)]
+
+
+def test_a_nearly_full_disk_is_a_failure(tmp_path: Path) -> None:
+    platform = Platform(tmp_path)
+    full = platform.settings.model_copy(update={"maintenance_disk_critical": 1e-9})
+    context = MaintenanceContext(platform.context)
+    assert "used" in disk.report(context).detail
+    object.__setattr__(platform.context, "settings", full)
+    with pytest.raises(ArchonError, match="a disk is nearly full"):
+        disk.report(context)
+
+
+def test_packages_are_not_installed_by_a_wrong_word(tmp_path: Path) -> None:
+    with pytest.raises(ConfirmationMissing, match="nothing was touched"):
+        packages.update(MaintenanceContext(Platform(tmp_path).context, confirm_packages="yes"))
+
+
+def test_packages_are_only_listed_unless_confirmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = tmp_path / "called"
+    apt = tmp_path / "bin" / "apt"
+    apt.parent.mkdir()
+    apt.write_text(f"#!/bin/sh\necho \"$@\" >> {called}\necho 'bash/stable 5.3 amd64 [upgradable from: 5.2]'\n")
+    apt.chmod(0o755)
+    (apt.parent / "apt-get").symlink_to(apt)
+    monkeypatch.setenv("PATH", f"{apt.parent}:/usr/bin:/bin")
+    done = packages.update(MaintenanceContext(Platform(tmp_path / "home").context))
+    assert done.lines == ("bash/stable 5.3 amd64 [upgradable from: 5.2]",)
+    assert called.read_text() == "list --upgradable\n"
+
+
+def test_old_runs_go_but_never_the_newest_of_a_job_or_one_that_runs() -> None:
+    @dg.job
+    def small() -> None: ...
+
+    @dg.job
+    def other() -> None: ...
+
+    with dg.instance_for_test() as instance:
+        runs = [small.execute_in_process(instance=instance).run_id for _ in range(3)]
+        alone = other.execute_in_process(instance=instance).run_id
+        running = instance.create_run_for_job(small, status=dg.DagsterRunStatus.STARTED).run_id
+        latest = small.execute_in_process(instance=instance).run_id
+        later = time.time() + 40 * DAY
+        assert remove_old_runs(instance, 60, now=later).startswith("0 runs")
+        assert remove_old_runs(instance, 30, keep=runs[1], now=later).startswith("2 runs")
+        assert {run.run_id for run in instance.get_runs()} == {runs[1], alone, running, latest}
