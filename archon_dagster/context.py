@@ -9,9 +9,10 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -53,6 +54,20 @@ class Step:
 
 OnNews = Callable[[Step | Progress], None]
 """Receives what an operation tells while it works."""
+
+
+@contextmanager
+def telling(report: OnNews, name: str, detail: str = "") -> Iterator[dict[str, str]]:
+    """Tell that a step begins and how it ends; a reason put under ``failed`` is told where it raises nothing."""
+    news, begin, said = Step(name, detail), time.monotonic(), dict[str, str]()
+    report(news)
+    try:
+        yield said
+    except BaseException as error:
+        why = str(error).partition("\n")[0] or type(error).__name__
+        report(replace(news, seconds=time.monotonic() - begin, failed=why))
+        raise
+    report(replace(news, seconds=time.monotonic() - begin, failed=said.get("failed", "")))
 
 
 def _ignore(_: Step | Progress) -> None: ...

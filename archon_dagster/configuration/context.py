@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from archon_dagster.configuration.history import History, Origin
 from archon_dagster.configuration.journal import JournalFile
-from archon_dagster.context import OnNews, Step
+from archon_dagster.context import OnNews, Step, telling
 from archon_dagster.errors import Cancelled
 from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.runtime.protocol import Runtime
@@ -53,15 +52,8 @@ class ConfigurationContext:
     def step(self, name: str, detail: str = "") -> Iterator[None]:
         """Tell that a step begins and how it ends."""
         self.check()
-        news, begin = Step(name, detail), time.monotonic()
-        self.report(news)
-        try:
+        with telling(self.report, name, detail):
             yield
-        except BaseException as error:
-            why = str(error).partition("\n")[0] or type(error).__name__
-            self.report(replace(news, seconds=time.monotonic() - begin, failed=why))
-            raise
-        self.report(replace(news, seconds=time.monotonic() - begin))
 
 
 def open_configuration(

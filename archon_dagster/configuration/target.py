@@ -59,7 +59,7 @@ def write(path: Path, content: bytes | None) -> None:
             whole_files.replace(path, content)
             if owner is not None and (owner.st_uid, owner.st_gid) != (os.getuid(), os.getgid()):
                 os.chown(path, owner.st_uid, owner.st_gid)
-        _sync(path.parent)
+        whole_files.sync_directory(path.parent)
     except OSError as error:
         raise ConfigurationError(
             f"the platform's configuration cannot be written: {error.strerror}; the file is as it was", where=str(path)
@@ -80,11 +80,3 @@ def sweep(path: Path) -> None:
                 left.unlink()
         except FileNotFoundError:
             continue
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

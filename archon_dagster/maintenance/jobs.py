@@ -11,7 +11,7 @@ from archon_dagster.errors import ArchonError
 from archon_dagster.maintenance import report
 from archon_dagster.maintenance.catalogue import STEPS
 from archon_dagster.maintenance.journal import Journal
-from archon_dagster.maintenance.step import MaintenanceContext
+from archon_dagster.maintenance.step import Housekeeping, MaintenanceContext
 from archon_dagster.maintenance.updates import Updated, update
 from archon_dagster.maintenance.weekly import choose, raise_for_failure, run
 from archon_dagster.resources import EXECUTOR, PLATFORM_POOL, Operations, failure_of
@@ -104,18 +104,24 @@ def _metadata(journal: Journal) -> dict[str, Any]:
     }
 
 
-def _housekeeping(instance: dg.DagsterInstance, this_run: str) -> Any:
-    def tidy(days: float) -> str:
-        return remove_old_runs(instance, days, keep=this_run)
+def _housekeeping(instance: dg.DagsterInstance, this_run: str) -> Housekeeping:
+    def tidy(days: float, backups: frozenset[str]) -> str:
+        return remove_old_runs(instance, days, keep=this_run, backups=backups)
 
     return tidy
 
 
-def remove_old_runs(instance: dg.DagsterInstance, days: float, keep: str = "", now: float | None = None) -> str:
+def remove_old_runs(
+    instance: dg.DagsterInstance,
+    days: float,
+    keep: str = "",
+    now: float | None = None,
+    backups: frozenset[str] = frozenset(),
+) -> str:
     """Delete runs that ended more than so many days ago, with their events; says how many.
 
-    Never one that is not over, and never the newest of a job: it is what the job's page shows. :param now: seconds
-    since the epoch.
+    Never one that is not over, never the newest of a job (it is what the job's page shows), and never one of these
+    backups: its events are all that the UI shows of them. :param now: seconds since the epoch.
     """
     limit = (time.time() if now is None else now) - days * _DAY
     newest: set[str] = set()
@@ -127,7 +133,8 @@ def remove_old_runs(instance: dg.DagsterInstance, days: float, keep: str = "", n
             first = run_.job_name not in newest
             newest.add(run_.job_name)
             ended = record.end_time if record.end_time is not None else record.create_timestamp.timestamp()
-            if not first and run_.status in _OVER and ended < limit and run_.run_id != keep:
+            kept = first or run_.run_id == keep or run_.tags.get("archon/backup") in backups
+            if not kept and run_.status in _OVER and ended < limit:
                 old.append(run_.run_id)
         cursor = page[-1].dagster_run.run_id
     for run_id in old:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from importlib.metadata import distributions
 
 from archon_dagster.errors import ArchonError
@@ -12,15 +13,24 @@ _SCRIPT = "command -v pip >/dev/null 2>&1 || exit 0; pip check 2>&1"
 """A service without Python has nothing to check."""
 
 
-def pip_check(runtime: Runtime, service: str) -> str:
-    """What ``pip check`` complains of inside the running service; empty where it is content or cannot be asked."""
+def pip_check(runtime: Runtime, service: str) -> str | None:
+    """What ``pip check`` complains of inside the running service; empty where it is content, or there is no pip.
+
+    ``None``: it could not be asked, for it does not run, or is made of nothing but its program.
+    """
     try:
         with runtime.exec(service, ["sh", "-c", _SCRIPT]) as command:
-            command.stdin.close()
-            said = command.stdout.read(20_000).decode(errors="replace")
-            return "" if command.wait(LIMIT) == 0 else " ".join(said.split())[:500]
-    except ArchonError:  # it does not run, or is made of nothing but its program
-        return ""
+            late = threading.Timer(LIMIT, command.kill)
+            late.start()
+            try:
+                command.stdin.close()
+                said = command.stdout.read(20_000).decode(errors="replace")
+                code = command.wait(LIMIT)
+            finally:
+                late.cancel()
+            return "" if code == 0 else " ".join(said.split())[:500] or f"it ended with {code}"
+    except ArchonError:
+        return None
 
 
 def installed() -> list[tuple[str, str]]:

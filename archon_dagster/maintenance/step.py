@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from archon_dagster.context import OperationContext
 
 State = Literal["done", "nothing to do", "skipped", "failed"]
-Housekeeping = Callable[[float], str]
-"""Removes Dagster's runs older than so many days, and says what it did; the Dagster shell brings it."""
+Housekeeping = Callable[[float, frozenset[str]], str]
+"""Removes Dagster's runs older than so many days but for those of these backups, and says what it did; the Dagster
+shell brings it."""
 
 
 @dataclass(frozen=True)

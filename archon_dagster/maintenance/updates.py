@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from archon_dagster.backup.backup import BackupRequest, back_up_under_lock, git_revision
 from archon_dagster.backup.checks import raise_for_failed
-from archon_dagster.context import OperationContext, Step
+from archon_dagster.context import OperationContext, Step, telling
 from archon_dagster.errors import ArchonError, Cancelled, ConfigurationError, ServiceError
 from archon_dagster.health.windows import close_windows, open_window
 from archon_dagster.maintenance import recorded
@@ -162,6 +163,8 @@ def _replace(operation: OperationContext, name: str) -> None:
     operation.runtime.recreate(name)
     _healthy(operation, name, operation.cancel)
     now = pip_check(operation.runtime, name)
+    if now is None:
+        operation.report(Step(f"pip check {name}", "could not be asked", 0.0))
     if now and not broken:
         raise ServiceError(f"{name}: pip check fails in the new image and did not in the old one: {now}")
 
@@ -178,24 +181,14 @@ def _put_back(operation: OperationContext, images: Images, before: Recorded, nam
     for service, reference in before.references.items():
         images.put_back(reference, before.ids[service])
     for name in names:
-        operation.report(Step(f"put back {name}"))
-        begin = time.monotonic()
-        operation.runtime.recreate(name)
-        _healthy(operation, name, threading.Event())
-        operation.report(Step(f"put back {name}", seconds=time.monotonic() - begin))
+        with telling(operation.report, f"put back {name}"):
+            operation.runtime.recreate(name)
+            _healthy(operation, name, threading.Event())
     return tuple(names)
 
 
-class _step:
-    """Tell that a step begins and how it ends."""
-
-    def __init__(self, operation: OperationContext, name: str):
-        self._operation, self._name, self._begin = operation, name, time.monotonic()
-
-    def __enter__(self) -> None:
-        self._operation.check()
-        self._operation.report(Step(self._name))
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        why = "" if error is None else str(error).partition("\n")[0] or type(error).__name__
-        self._operation.report(Step(self._name, seconds=time.monotonic() - self._begin, failed=why))
+@contextmanager
+def _step(operation: OperationContext, name: str) -> Iterator[None]:
+    operation.check()
+    with telling(operation.report, name):
+        yield

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
 
@@ -22,8 +20,6 @@ class MaintenanceSettings(BaseSettings):
     maintenance_log_bytes: int = Field(default=10 * 2**20, alias="ARCHON_MAINTENANCE_LOG_BYTES", ge=4096)  # of one log
     maintenance_logs_kept: int = Field(default=5, alias="ARCHON_MAINTENANCE_LOGS_KEPT", ge=1)  # archives of one log
     maintenance_runs_days: float = Field(default=30.0, alias="ARCHON_MAINTENANCE_RUNS_DAYS", ge=1)  # Dagster's runs
-    # whether the weekly run deletes the backups that the retention rules let go, or only lists them
-    maintenance_retention: Literal["dry-run", "apply"] = Field(default="dry-run", alias="ARCHON_MAINTENANCE_RETENTION")
 
     @field_validator("maintenance_cron")
     @classmethod

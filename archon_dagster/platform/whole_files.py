@@ -48,6 +48,15 @@ def replace(path: Path, data: bytes) -> None:
         raise
 
 
+def sync_directory(directory: Path) -> None:
+    """Bring to the disk what a directory lists: a file that was put there, or removed."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def set_aside(path: Path) -> Path:
     """Rename a damaged file; only the newest of them is kept."""
     aside = path.with_name(f"{path.name}.damaged")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from archon_dagster.context import OnNews, Step
+from archon_dagster.context import OnNews, Step, telling
 from archon_dagster.errors import Cancelled, ServiceError
 from archon_dagster.health.end_to_end import Outcome, run_end_to_end
 from archon_dagster.platform.absence import HOW_TO_START
@@ -61,15 +60,8 @@ class StartContext:
     def step(self, name: str, detail: str = "") -> Iterator[dict[str, str]]:
         """Tell that a step begins and how it ends; a reason put under ``failed`` is told where it raises nothing."""
         self.check()
-        news, begin, said = Step(name, detail), time.monotonic(), dict[str, str]()
-        self.report(news)
-        try:
+        with telling(self.report, name, detail) as said:
             yield said
-        except BaseException as error:
-            why = str(error).partition("\n")[0] or type(error).__name__
-            self.report(replace(news, seconds=time.monotonic() - begin, failed=why))
-            raise
-        self.report(replace(news, seconds=time.monotonic() - begin, failed=said.get("failed", "")))
 
 
 def open_start(settings: Settings, cancel: threading.Event, report: OnNews = _silent) -> StartContext:

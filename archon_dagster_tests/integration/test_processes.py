@@ -27,22 +27,23 @@ from archon_dagster_tests.eventually import eventually
 GRACE = 1.0
 CATALOGUE = {name: dataclasses.replace(service, stop_grace=GRACE) for name, service in BY_NAME.items()}
 
-SLEEPER = "import signal; print('awake', flush=True); signal.alarm(600); signal.pause()"
-DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+WAIT = "import signal; signal.alarm(600); signal.pause()"
+SLEEPER = f"print('awake', flush=True); {WAIT}"
+DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); {WAIT}"
 POLITE = (  # os.write: a signal may come while print is still at work, and print is not reentrant
-    "import os, signal, sys, time\n"
+    "import os, signal, sys\n"
     "signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'bye\\n'), sys.exit(3)))\n"
     "print('awake', flush=True)\n"
-    "time.sleep(600)"
+    f"{WAIT}"
 )
 FAMILY = (  # a child in a session of its own and one that has lost its parent, as databases and daemons have them
-    "import subprocess, sys, time\n"
-    "sleeper = [sys.executable, '-c', 'import time; time.sleep(600)']\n"
+    "import subprocess, sys\n"
+    f"sleeper = [sys.executable, '-c', {WAIT!r}]\n"
     "subprocess.Popen(sleeper, start_new_session=True)\n"
     "lose = f'import subprocess; subprocess.Popen({sleeper!r}, start_new_session=True)'\n"
     "subprocess.run([sys.executable, '-c', lose])\n"
     "print('family', flush=True)\n"
-    "time.sleep(600)"
+    f"{WAIT}"
 )
 TICKER = "import threading\nfor _ in range(60000): print('tick', flush=True); threading.Event().wait(0.01)"
 
@@ -292,7 +293,7 @@ def test_restart_keeps_the_environment_and_recreate_reads_it_again(
 ) -> None:
     env_file = tmp_path / "platform.env"
     env_file.write_text("COLOUR=red\n")
-    program = "import os, time; print('colour', os.environ['COLOUR'], flush=True); time.sleep(600)"
+    program = f"import os; print('colour', os.environ['COLOUR'], flush=True); {WAIT}"
     service("qdrant", program, env_files=[env_file])
     runtime.up()
     first = one(runtime).instance

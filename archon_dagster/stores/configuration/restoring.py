@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from archon_dagster.errors import RestoreFailed, StoreError
+from archon_dagster.platform.whole_files import sync_directory
 from archon_dagster.stores.base import Work
 from archon_dagster.stores.configuration.files import FOLDER, Entry, mode_of, read, scan
 from archon_dagster.stores.configuration.redaction import merge
@@ -41,7 +42,7 @@ def put_back(project: Path, members: Iterator[tuple[Entry, bytes | None]], work:
         for item in staged:
             _place(project, item)
         for directory in {(project / item.entry.path).parent for item in staged} | {project}:
-            _sync(directory)
+            sync_directory(directory)
 
 
 def _stage(
@@ -116,11 +117,3 @@ def _staging(project: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -120,10 +120,13 @@ def test_old_runs_go_but_never_the_newest_of_a_job_or_one_that_runs() -> None:
 
     with dg.instance_for_test() as instance:
         runs = [small.execute_in_process(instance=instance).run_id for _ in range(3)]
+        kept = small.execute_in_process(instance=instance, tags={"archon/backup": "20261129T030000Z-7f3a"}).run_id
         alone = other.execute_in_process(instance=instance).run_id
         running = instance.create_run_for_job(small, status=dg.DagsterRunStatus.STARTED).run_id
         latest = small.execute_in_process(instance=instance).run_id
         later = time.time() + 40 * DAY
         assert remove_old_runs(instance, 60, now=later).startswith("0 runs")
-        assert remove_old_runs(instance, 30, keep=runs[1], now=later).startswith("2 runs")
-        assert {run.run_id for run in instance.get_runs()} == {runs[1], alone, running, latest}
+        there = frozenset({"20261129T030000Z-7f3a"})
+        assert remove_old_runs(instance, 30, keep=runs[1], now=later, backups=there).startswith("2 runs")
+        assert {run.run_id for run in instance.get_runs()} == {runs[1], kept, alone, running, latest}
+        assert remove_old_runs(instance, 30, keep=runs[1], now=later).startswith("1 runs")

@@ -1,1 +1,0 @@
-"""Several processes of a service behind one port."""
