@@ -21,6 +21,7 @@ from archon_dagster.cli import (
     incidents,
     maintenance,
     platform,
+    pruning,
     restore,
     sandbox,
     serve,
@@ -57,6 +58,9 @@ app.add_typer(maintenance.app, name="maintenance", help="Weekly maintenance: run
 app.add_typer(alerts.app, name="alerts", help="Who is told when something is wrong, and of what.")
 backups.app.command("import")(dump.import_)
 backups.app.command("inspect")(dump.inspect)
+backups.app.command("prune")(pruning.prune)
+backups.app.command("keep")(pruning.keep)
+backups.app.command("undelete")(pruning.undelete)
 app.add_typer(health.app, name="health", help="Is the platform well? Exit code 0 healthy, 1 degraded, 2 down.")
 app.add_typer(incidents.app, name="incidents", help="What broke, and what was done about it.")
 app.add_typer(incidents.switch, name="automation", help="Stop the automatic recovery, and let it go on.")

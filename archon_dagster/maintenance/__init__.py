@@ -9,4 +9,5 @@
     vectors, database, graph, images, logs, disk, packages, others   what each of them does
     report      a run as a page, kept in the home
     updates     security updates: fetch, replace service by service, go back on failure
+    retention   which backups may go, and letting them go
 """

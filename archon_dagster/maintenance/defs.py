@@ -2,7 +2,9 @@
 
 import dagster as dg
 
-from archon_dagster.maintenance.jobs import security_updates_job, weekly_maintenance_job
-from archon_dagster.maintenance.schedules import weekly_maintenance
+from archon_dagster.maintenance.jobs import retention_job, security_updates_job, weekly_maintenance_job
+from archon_dagster.maintenance.schedules import retention, weekly_maintenance
 
-defs = dg.Definitions(jobs=[weekly_maintenance_job, security_updates_job], schedules=[weekly_maintenance])
+defs = dg.Definitions(
+    jobs=[weekly_maintenance_job, security_updates_job, retention_job], schedules=[weekly_maintenance, retention]
+)

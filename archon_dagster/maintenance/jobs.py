@@ -1,4 +1,4 @@
-"""The jobs ``weekly_maintenance`` and ``security_updates``."""
+"""The jobs ``weekly_maintenance``, ``security_updates`` and ``retention``."""
 
 import time
 from typing import Any
@@ -7,18 +7,22 @@ import dagster as dg
 from pydantic import Field
 
 from archon_dagster.context import OperationContext
-from archon_dagster.errors import ArchonError
-from archon_dagster.maintenance import report
+from archon_dagster.errors import ArchonError, ConfirmationMissing
+from archon_dagster.maintenance import report, retention
 from archon_dagster.maintenance.catalogue import STEPS
 from archon_dagster.maintenance.journal import Journal
+from archon_dagster.maintenance.retention import Pruned
 from archon_dagster.maintenance.step import Housekeeping, MaintenanceContext
 from archon_dagster.maintenance.updates import Updated, update
 from archon_dagster.maintenance.weekly import choose, raise_for_failure, run
+from archon_dagster.repository.assets import known_backups, match_partitions
+from archon_dagster.repository.catalogue import Entry
 from archon_dagster.resources import EXECUTOR, PLATFORM_POOL, Operations, failure_of
 
 _OVER = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _PAGE = 100  # runs looked at in one question
 _DAY = 86_400.0
+_NONE = {"backup": "there are none", "kind": "", "stores": "", "decision": "", "why": ""}
 
 
 class MaintenanceConfig(dg.Config):
@@ -93,6 +97,56 @@ def update_images(context: dg.OpExecutionContext, operations: Operations) -> Non
 def security_updates_job() -> None:
     """One op: the steps share the lock."""
     update_images()
+
+
+class RetentionConfig(dg.Config):
+    """What goes; the default only tells."""
+
+    confirm: str = Field(default="", description=f"Type {retention.CONFIRMATION} to remove; else it is only told.")
+    keep: dict[str, int] = Field(
+        default={}, description=f"Other numbers than the settings', by rule: {', '.join(retention.RULES)}."
+    )
+
+
+@dg.op(pool=PLATFORM_POOL, description="Decide which backups may go; if confirmed, remove them and collect chunks.")
+def prune(context: dg.OpExecutionContext, config: RetentionConfig, operations: Operations) -> None:
+    """Tell, or do; see :mod:`archon_dagster.maintenance.retention`."""
+    if config.confirm not in ("", retention.CONFIRMATION):
+        wrong = ConfirmationMissing("removing backups was not confirmed; nothing was touched",
+                                    todo=f"type {retention.CONFIRMATION}, or leave it out to be told")  # fmt: skip
+        raise failure_of(wrong)
+    known = known_backups(context.instance)
+
+    def work(operation: OperationContext) -> tuple[Pruned, list[Entry]]:
+        policy = retention.policy_of(operation.settings, config.keep)
+        done = retention.prune(operation, policy) if config.confirm else Pruned(retention.decide(operation, policy))
+        return done, operation.repository.backups()
+
+    pruned, entries = operations.run(context, work)
+    match_partitions(context.instance, known, entries)
+    planned = pruned.planned
+    context.add_output_metadata(
+        {
+            "what": pruned.headline if config.confirm else f"told only; {len(planned.plan.going)} would go",
+            "backups": dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in planned.rows() or [_NONE]]),
+            "bytes that only these hold": planned.frees,
+            "bytes freed": pruned.collected.size,
+        }
+    )
+
+
+@dg.job(
+    name="retention",
+    executor_def=EXECUTOR,
+    tags={"dagster/max_runtime": "7200"},
+    description=(
+        "Launch it as it is to see which backups the policy would let go, and why: it only tells. Type the "
+        "confirmation to remove them; they can be put back within the grace period. Never the last good one."
+    ),
+)
+def retention_job() -> None:
+    """One op: deciding and removing share the lock."""
+    prune()
 
 
 def _metadata(journal: Journal) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""When the maintenance is done: once a week, when the settings say. A tick is skipped while one is at work."""
+"""When maintenance and retention are done, as the settings say. A tick is skipped while one is at work."""
 
 import dagster as dg
 
 from archon_dagster.backup.schedules import BUSY
-from archon_dagster.maintenance.jobs import weekly_maintenance_job
+from archon_dagster.maintenance.jobs import retention_job, weekly_maintenance_job
+from archon_dagster.maintenance.retention import CONFIRMATION
 from archon_dagster.platform.settings import load_settings
 
 
@@ -20,3 +21,20 @@ def weekly_maintenance(context: dg.ScheduleEvaluationContext) -> dg.RunRequest |
     if context.instance.get_runs_count(dg.RunsFilter(job_name=weekly_maintenance_job.name, statuses=BUSY)):
         return dg.SkipReason("the maintenance is queued or at work already")
     return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
+
+
+@dg.schedule(
+    name="retention",
+    job=retention_job,
+    cron_schedule=load_settings().retention_cron,
+    execution_timezone=load_settings().timezone,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Daily at 05:00 (ARCHON_RETENTION_CRON): tells what may go; removes it with ARCHON_RETENTION_APPLY.",
+)
+def retention(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """One tick."""
+    if context.instance.get_runs_count(dg.RunsFilter(job_name=retention_job.name, statuses=BUSY)):
+        return dg.SkipReason("retention is queued or at work already")
+    confirm = CONFIRMATION if load_settings().retention_apply else ""
+    config = {"ops": {"prune": {"config": {"confirm": confirm}}}}
+    return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat(), run_config=config)

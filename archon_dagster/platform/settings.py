@@ -20,6 +20,7 @@ from archon_dagster.errors import ConfigurationError
 from archon_dagster.platform.health_settings import HealthSettings
 from archon_dagster.platform.maintenance_settings import MaintenanceSettings
 from archon_dagster.platform.recovery_settings import RecoverySettings
+from archon_dagster.platform.retention_settings import RetentionSettings
 
 
 def default_home() -> Path:
@@ -34,7 +35,7 @@ def default_home() -> Path:
     return Path(data) / "archon"
 
 
-class Settings(HealthSettings, RecoverySettings, MaintenanceSettings):
+class Settings(HealthSettings, RecoverySettings, MaintenanceSettings, RetentionSettings):
     """Everything that can be set. Secrets are :class:`~pydantic.SecretStr`: they never show in a repr or a log."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)

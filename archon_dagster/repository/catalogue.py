@@ -28,6 +28,7 @@ from archon_dagster.repository.check_state import FINISHED, CheckState, state_of
 from archon_dagster.repository.manifest import BackupKind, Manifest
 from archon_dagster.repository.manifest_file import NewerFormat
 from archon_dagster.repository.names import instant_of, is_backup_id, manifest_key, marker_key
+from archon_dagster.repository.removal import removed
 from archon_dagster.repository.verification import check_of, list_records, read_records
 
 CACHE_KEY = "cache/backups.json"
@@ -244,10 +245,11 @@ class Catalogue:
             for backup_id, records in list_records(self._backend).items()
             if backup_id not in there
         }
+        on_purpose = removed(self._backend) if any(gone.values()) else {}
         return [
             Entry(backup_id, "missing", instant_of(backup_id), detail=_gone(backup_id, len(records)))
             for backup_id, records in gone.items()
-            if records
+            if records and backup_id not in on_purpose
         ]
 
     def _known_checks(self, backup_id: str, records: dict[str, ObjectInfo]) -> CheckState | None:

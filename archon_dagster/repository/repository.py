@@ -53,7 +53,7 @@ _log = logging.getLogger(__name__)
 EXTRACT_KEY = "extract.py"
 _WITHDRAW = 1.0  # seconds after a cancel for taking the marker away; else the next backup does it
 _STEP = timedelta(minutes=1)  # what a clock that is kept right may be corrected by
-_SMALL_FOLDERS = ("backups/", "cache/", "locks/", "suspects/", "verifications/")
+_SMALL_FOLDERS = ("backups/", "cache/", "keeps/", "locks/", "removed/", "suspects/", "verifications/")
 _OURS = (*_SMALL_FOLDERS, "chunks/", EXTRACT_KEY, "lost+found")
 
 
@@ -100,6 +100,12 @@ class Repository:
     def describe(self) -> str:
         """Where it is, for messages."""
         return self._backend.describe()
+
+    @property
+    def backend(self) -> Backend:
+        """The storage, for :mod:`~archon_dagster.repository.removal` and :mod:`~archon_dagster.repository.collection`,
+        which few callers need."""
+        return self._backend
 
     # the lock
 

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
+from archon_dagster.backup.backup import BackupRequest, take_backup
 from archon_dagster.context import OperationContext, Step, open_context
 from archon_dagster.definitions import defs
 from archon_dagster.errors import Cancelled
 from archon_dagster.health import windows
+from archon_dagster.maintenance import retention
 from archon_dagster.maintenance.catalogue import STEPS
 from archon_dagster.maintenance.step import MaintenanceContext
 from archon_dagster.maintenance.weekly import choose, run
@@ -83,3 +85,38 @@ def test_the_job_shows_every_step(platform: Sandbox, monkeypatch: pytest.MonkeyP
     rows = {record.data["step"]: record.data for record in shown.records}
     assert list(rows) == [step.name for step in WEEKLY]
     assert rows["housekeeping"]["detail"] == "0 runs older than 30 days were removed"
+
+
+def test_retention_tells_by_default_and_removes_when_confirmed(
+    platform: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job, as the schedule and the launchpad start it."""
+    for number in range(3):
+        _back_up(platform, f"number {number}")
+    monkeypatch.setenv("ARCHON_HOME", str(platform.home))
+    job = defs.resolve_job_def("retention")
+    before = [entry.id for entry in opened(platform).repository.backups()]
+    keep = {rule: int(rule == "last") for rule in retention.RULES}
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("backups", before)
+        told = job.execute_in_process(instance=instance)
+        assert told.success
+        assert [entry.id for entry in opened(platform).repository.backups()] == before
+        for confirm in ("prune", "yes"):
+            config = {"ops": {"prune": {"config": {"confirm": confirm}}}}
+            assert not job.execute_in_process(config, instance=instance, raise_on_error=False).success
+        monkeypatch.setenv("ARCHON_RETENTION_KEEP_WITHIN_DAYS", "0")
+        monkeypatch.setenv("ARCHON_RETENTION_MINIMUM", "1")
+        config = {"ops": {"prune": {"config": {"confirm": "PRUNE", "keep": keep}}}}
+        assert job.execute_in_process(config, instance=instance).success
+        there = [entry.id for entry in opened(platform).repository.backups()]
+        assert there[0] == before[0]
+        assert not set(there) & set(before[1:3])
+        assert sorted(instance.get_dynamic_partitions("backups")) == sorted(there)
+    context = opened(platform)
+    with context.work() as work:
+        assert context.repository.verify(there[0], work).passed
+
+
+def _back_up(platform: Sandbox, note: str) -> None:
+    take_backup(opened(platform), BackupRequest(stores=("relational",), note=note, quiesce=False))
