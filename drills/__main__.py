@@ -14,7 +14,7 @@ from archon_dagster.cli.output import console, plain
 from archon_dagster.errors import ArchonError
 from archon_dagster.sandbox.support import check_supported
 from drills import results
-from drills.faults import FAULTS, named
+from drills.faults import FAULTS, OF_CONTAINERS, named
 from drills.kills import Kills, kill_at_random
 from drills.platform import Platform, running_platform
 from drills.recovery import Tell, drill
@@ -36,10 +36,10 @@ def main() -> int:
 
     tell(f"starting a platform in {home}")
     work = _recovery if options.drill == "recovery" else _kills
-    nothing = results.last_line([], len(named(options.only)))
+    nothing = results.last_line([], len(named(options.only, options.runtime)))
     verdict = Verdict(False, nothing if options.drill == "recovery" else Kills(options.kills).line)
     try:
-        with running_platform(home, settings) as platform:
+        with running_platform(home, settings, options.runtime) as platform:
             tell("it is up, filled and backed up")
             verdict = work(platform, options, tell)
     except KeyboardInterrupt:
@@ -62,7 +62,7 @@ class Verdict(NamedTuple):
 
 
 def _recovery(platform: Platform, options: argparse.Namespace, tell: Tell) -> Verdict:
-    faults = named(options.only)
+    faults = named(options.only, options.runtime)
     rows = drill(platform, faults, tell)
     console.print(results.drawn(rows))
     for trouble in results.troubles(rows):
@@ -80,7 +80,10 @@ def _kills(platform: Platform, options: argparse.Namespace, tell: Tell) -> Verdi
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m drills", description=__doc__)
     parser.add_argument("drill", choices=("recovery", "kills"))
-    parser.add_argument("--only", action="append", default=[], metavar="NAME", choices=[one.name for one in FAULTS])
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME", choices=[one.name for one in (*FAULTS, *OF_CONTAINERS)]
+    )
+    parser.add_argument("--runtime", choices=("processes", "compose"), default="processes", help="what the servers are")
     parser.add_argument("--kills", type=int, default=100, help="how many, one after the other")
     parser.add_argument("--seed", type=int, default=1, help="which services are killed in which order")
     parser.add_argument("--interval", type=int, help="seconds between two looks of the health monitor")

@@ -15,11 +15,10 @@ import neo4j
 import psutil
 
 from archon_dagster.health import at_work
-from archon_dagster.platform.runtime.process_instance import read_instance
 from archon_dagster.recovery.incident import Verb
 from archon_dagster.recovery.tools import WorkerFile
-from archon_dagster.sandbox import lifecycle, misbehaviour
-from archon_dagster.sandbox.layout import layout_of
+from archon_dagster.sandbox import misbehaviour
+from drills.containers import ContainerServers
 from drills.platform import Platform
 from drills.waiting import TooLate, wait_for
 
@@ -39,30 +38,29 @@ LATEST = 300.0  # seconds after which a moment that was waited for will not come
 
 def kill(platform: Platform, service: str) -> None:
     """Every process of a service, by SIGKILL."""
-    platform.runtime.kill(service)
+    platform.servers.kill(service)
 
 
 def freeze(platform: Platform, service: str) -> None:
     """It holds its port and answers nothing."""
-    platform.runtime.kill(service, signal.SIGSTOP)
+    platform.servers.kill(service, signal.SIGSTOP)
 
 
 def say_unhealthy(platform: Platform, service: str) -> Doubt:
     """It says with status 200 that it is not healthy, until its process is another one: a restart cures it."""
-    directory = layout_of(platform.home).directory(service)
-    sick = read_instance(directory)
-    misbehaviour.misbehave(platform.home, service, misbehaviour.How.unhealthy)
+    servers = platform.servers
+    sick = servers.incarnation(service)
+    misbehaviour.misbehave(servers.home, service, misbehaviour.How.unhealthy)
 
     def cured() -> bool:
-        now = read_instance(directory)
-        return now is not None and sick is not None and now.mark != sick.mark
+        return servers.incarnation(service) != sick
 
-    return _later(f"another process of {service}", cured, lambda: misbehaviour.behave(platform.home, service))
+    return _later(f"another process of {service}", cured, lambda: misbehaviour.behave(servers.home, service))
 
 
 def wipe_vectors(platform: Platform) -> None:
     """The vector server comes up with an empty disk."""
-    lifecycle.wipe(platform.home, "vectors")
+    platform.servers.wipe("vectors")
 
 
 def garble_vectors(platform: Platform) -> None:
@@ -93,7 +91,7 @@ def delete_graph(platform: Platform) -> None:
 
 def empty_graph(platform: Platform) -> None:
     """The graph server comes up empty, as after a durability file it could not read."""
-    lifecycle.wipe(platform.home, "graph")
+    platform.servers.wipe("graph")
 
 
 def drop_database(platform: Platform) -> None:
@@ -106,10 +104,26 @@ def drop_database(platform: Platform) -> None:
             raise TooLate(f"the database could not be dropped: {psql.stderr_tail()}")
 
 
+def remove_container(platform: Platform, service: str) -> None:
+    """Somebody removes the container."""
+    _containers(platform).remove(service)
+
+
+def pause_container(platform: Platform, service: str) -> None:
+    """Somebody pauses the container and forgets it."""
+    _containers(platform).freeze(service)
+
+
+def _containers(platform: Platform) -> ContainerServers:
+    if not isinstance(platform.servers, ContainerServers):
+        raise TooLate("only containers can be removed or paused: drill with --runtime compose")
+    return platform.servers
+
+
 def kill_everything(platform: Platform) -> None:
     """All at once."""
     for service in platform.runtime.services():
-        platform.runtime.kill(service)
+        platform.servers.kill(service)
 
 
 def freeze_during_a_backup(platform: Platform) -> Doubt:

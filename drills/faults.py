@@ -61,7 +61,16 @@ FAULTS: tuple[Fault, ...] = (
 )  # fmt: skip
 
 
-def named(names: list[str]) -> tuple[Fault, ...]:
-    """The faults of these names, all of them where none is named; :class:`KeyError` for one that there is not."""
-    known = {fault.name: fault for fault in FAULTS}
-    return tuple(known[name] for name in names) if names else FAULTS
+OF_CONTAINERS: tuple[Fault, ...] = (
+    Fault("removed-container", "removed container", "postgres", "single_service",
+          partial(breaking.remove_container, service="postgres")),
+    Fault("paused-container", "paused container", "archon-bridge", "single_service",
+          partial(breaking.pause_container, service="archon-bridge")),
+)  # fmt: skip
+"""What can only happen to containers."""
+
+
+def named(names: list[str], runtime: str = "processes") -> tuple[Fault, ...]:
+    """The faults of these names; all that there are on this runtime where none is named."""
+    every = (*FAULTS, *OF_CONTAINERS) if runtime == "compose" else FAULTS
+    return tuple(fault for fault in every if fault.name in names) if names else every

@@ -89,7 +89,7 @@ def kill_at_random(platform: Platform, count: int, seed: int, tell: Tell) -> Kil
 def _kill(platform: Platform, victims: list[str]) -> None:
     at = time.time()
     for victim in victims:
-        platform.runtime.kill(victim)
+        platform.servers.kill(victim)
 
     def noticed() -> bool:
         """Each of them is part of an incident that was opened since."""

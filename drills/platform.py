@@ -21,15 +21,16 @@ from archon_dagster.cli import webserver
 from archon_dagster.context import OperationContext, open_context
 from archon_dagster.health import state as states
 from archon_dagster.health.state import MonitorState
-from archon_dagster.platform.runtime.processes import ProcessesRuntime
+from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.platform.settings import Settings, settings_of
 from archon_dagster.recovery.book import Book
 from archon_dagster.repository.manifest import Fingerprint
 from archon_dagster.sandbox import lifecycle
-from archon_dagster.sandbox.layout import layout_of
 from archon_dagster.sandbox.seed.seeding import seed
 from archon_dagster.stores.base import StoreName
+from drills.containers import running_containers
 from drills.letterbox import Letterbox, letterbox
+from drills.servers import ProcessServers, Servers
 from drills.waiting import TooLate, wait_for
 
 STORES: tuple[StoreName, ...] = ("vectors", "graph", "relational")
@@ -43,10 +44,11 @@ _ARCHON = [sys.executable, "-u", "-m", "archon_dagster.cli"]
 class Platform:
     """A running `archon up`.
 
-    :param letters: where its alerts arrive.
+    :param home: of the control plane. :param letters: where its alerts arrive.
     """
 
     home: Path
+    servers: Servers
     process: subprocess.Popen[bytes]
     letters: Letterbox
     log: Path
@@ -58,8 +60,8 @@ class Platform:
         return settings_of(self.home)
 
     @property
-    def runtime(self) -> ProcessesRuntime:
-        return ProcessesRuntime(layout_of(self.home).services)
+    def runtime(self) -> Runtime:
+        return self.servers.runtime
 
     @property
     def book(self) -> Book:
@@ -129,19 +131,32 @@ class Platform:
 
 
 @contextmanager
-def running_platform(home: Path, settings: Mapping[str, str]) -> Iterator[Platform]:
+def running_platform(home: Path, settings: Mapping[str, str], kind: str = "processes") -> Iterator[Platform]:
     """A platform for the block, with sample data and a backup; everything is stopped afterwards.
 
-    :param settings: further variables for `archon up`.
+    :param settings: further variables for `archon up`. :param kind: ``processes`` or ``compose``: what its servers are.
     """
     if home.exists():  # an earlier drill that was killed
         lifecycle.down(home)
         shutil.rmtree(home)
     home.mkdir(parents=True)
+    if kind == "processes":
+        with _operated(home, ProcessServers(home), settings, "--no-seed") as platform:
+            yield platform
+        return
+    with (
+        running_containers(home) as servers,
+        _operated(servers.control, servers, settings, "--no-platform") as platform,
+    ):
+        yield platform
+
+
+@contextmanager
+def _operated(home: Path, servers: Servers, settings: Mapping[str, str], option: str) -> Iterator[Platform]:
     log = home / "up.log"
     with letterbox() as letters, log.open("wb") as output:
         process = subprocess.Popen(
-            [*_ARCHON, "up", "--port", "0", "--no-seed"],
+            [*_ARCHON, "up", "--port", "0", option],
             env=_environment(home, {"ARCHON_ALERT_URLS": letters.url, **settings}),
             stdin=subprocess.DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip
@@ -154,15 +169,16 @@ def running_platform(home: Path, settings: Mapping[str, str]) -> Iterator[Platfo
             )
             if process.poll() is not None:
                 raise TooLate(f"`archon up` has ended:\n{log.read_text()[-2000:]}")
-            platform = Platform(home, process, letters, log)
+            platform = Platform(home, servers, process, letters, log)
             seed(platform.settings, platform.runtime, limit=FILES, max_points=POINTS)
             platform.back_up()
             yield platform
         finally:
-            _stop(process, home)
+            _stop(process)
+            lifecycle.down(servers.home)
 
 
-def _stop(process: subprocess.Popen[bytes], home: Path) -> None:
+def _stop(process: subprocess.Popen[bytes]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # one Ctrl-C is enough: what was started must not be left behind
     process.send_signal(signal.SIGINT)
     try:
@@ -170,7 +186,6 @@ def _stop(process: subprocess.Popen[bytes], home: Path) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait(10)
-    lifecycle.down(home)
 
 
 def _environment(home: Path, more: Mapping[str, str]) -> dict[str, str]:
