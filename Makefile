@@ -8,7 +8,7 @@ PORT ?= 3000
 # tests side by side: each process has a platform of its own, about 1 GB of memory
 WORKERS ?= 2
 
-.PHONY: demo up test test-long test-docker drill-recovery drill-kills bench check format lock clean help
+.PHONY: demo up test test-long test-docker test-compose drill-recovery drill-kills bench check format lock clean help
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -29,6 +29,10 @@ test-long: $(VENV)/.installed ## the suites that take minutes each (ARGS="archon
 
 test-docker: $(VENV)/.installed ## the tests that need a Docker engine, on the one that is there
 	$(BIN)/python -m pytest archon_dagster_tests/docker $(ARGS)
+
+SUITES := startup health recovery round_trip restore_faults restore_platform_down restore_target maintenance
+test-compose: $(VENV)/.installed ## the sandbox's suites with containers instead of processes (SUITES="health recovery")
+	ARCHON_TEST_RUNTIME=compose $(BIN)/python -m pytest $(SUITES:%=archon_dagster_tests/integration/test_%.py) $(ARGS)
 
 drill-recovery: $(VENV)/.installed ## break every part of a platform in turn, nobody touching anything (ARGS="--only NAME")
 	$(BIN)/python -m drills recovery $(ARGS)

@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import data, listing, memory, report, s3, startup
+from benchmarks import data, listing, machine, memory, report, s3, startup
 from benchmarks.measure import Row
 from benchmarks.peers import Borg, Restic
 from benchmarks.platform import PlatformBenchmark
 from benchmarks.repository import RepositoryBenchmark
 
-PARTS = ("repository", "memory", "s3", "listing", "platform", "startup")
+PARTS = ("machine", "repository", "memory", "s3", "listing", "platform", "startup")
 
 
 def main() -> int:
@@ -53,6 +53,11 @@ def _repository(options: argparse.Namespace, scratch: Path, rows: list[Row], fac
     facts["repository"] = benchmark.facts
 
 
+def _ceilings(options: argparse.Namespace, scratch: Path, rows: list[Row], facts: dict[str, Any]) -> None:
+    data.make(options.data / f"{options.megabytes}", options.megabytes)
+    facts["machine_mb_per_second"] = machine.run(options.data / f"{options.megabytes}", scratch)
+
+
 def _memory(options: argparse.Namespace, scratch: Path, rows: list[Row], facts: dict[str, Any]) -> None:
     data.make(options.data / f"{options.megabytes}", options.megabytes)
     facts["memory_mib_above_idle"] = memory.run(options.data / f"{options.megabytes}", scratch)
@@ -78,8 +83,8 @@ def _startup(options: argparse.Namespace, scratch: Path, rows: list[Row], facts:
 
 
 _PARTS: dict[str, Callable[[argparse.Namespace, Path, list[Row], dict[str, Any]], None]] = {
-    "repository": _repository, "memory": _memory, "s3": _s3, "listing": _listing, "platform": _platform,
-    "startup": _startup,
+    "machine": _ceilings, "repository": _repository, "memory": _memory, "s3": _s3, "listing": _listing,
+    "platform": _platform, "startup": _startup,
 }  # fmt: skip
 
 

@@ -18,7 +18,6 @@ from archon_dagster.health import at_work
 from archon_dagster.recovery.incident import Verb
 from archon_dagster.recovery.tools import WorkerFile
 from archon_dagster.sandbox import misbehaviour
-from drills.containers import ContainerServers
 from drills.platform import Platform
 from drills.waiting import TooLate, wait_for
 
@@ -106,18 +105,12 @@ def drop_database(platform: Platform) -> None:
 
 def remove_container(platform: Platform, service: str) -> None:
     """Somebody removes the container."""
-    _containers(platform).remove(service)
+    platform.servers.containers.touch(service, lambda one: one.remove(force=True))
 
 
 def pause_container(platform: Platform, service: str) -> None:
     """Somebody pauses the container and forgets it."""
-    _containers(platform).freeze(service)
-
-
-def _containers(platform: Platform) -> ContainerServers:
-    if not isinstance(platform.servers, ContainerServers):
-        raise TooLate("only containers can be removed or paused: drill with --runtime compose")
-    return platform.servers
+    platform.servers.containers.touch(service, lambda one: one.pause())
 
 
 def kill_everything(platform: Platform) -> None:

@@ -25,12 +25,11 @@ from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.platform.settings import Settings, settings_of
 from archon_dagster.recovery.book import Book
 from archon_dagster.repository.manifest import Fingerprint
-from archon_dagster.sandbox import lifecycle
 from archon_dagster.sandbox.seed.seeding import seed
 from archon_dagster.stores.base import StoreName
-from drills.containers import running_containers
+from drills import containers
 from drills.letterbox import Letterbox, letterbox
-from drills.servers import ProcessServers, Servers
+from drills.servers import Servers
 from drills.waiting import TooLate, wait_for
 
 STORES: tuple[StoreName, ...] = ("vectors", "graph", "relational")
@@ -136,19 +135,18 @@ def running_platform(home: Path, settings: Mapping[str, str], kind: str = "proce
 
     :param settings: further variables for `archon up`. :param kind: ``processes`` or ``compose``: what its servers are.
     """
+    servers = Servers(home, kind)
     if home.exists():  # an earlier drill that was killed
-        lifecycle.down(home)
+        servers.down()
         shutil.rmtree(home)
     home.mkdir(parents=True)
-    if kind == "processes":
-        with _operated(home, ProcessServers(home), settings, "--no-seed") as platform:
+    try:
+        if kind == "compose":
+            containers.up(home, owner_pid=os.getpid())
+        with _operated(home, servers, settings, "--no-platform" if kind == "compose" else "--no-seed") as platform:
             yield platform
-        return
-    with (
-        running_containers(home) as servers,
-        _operated(servers.control, servers, settings, "--no-platform") as platform,
-    ):
-        yield platform
+    finally:
+        servers.down()
 
 
 @contextmanager
@@ -175,7 +173,6 @@ def _operated(home: Path, servers: Servers, settings: Mapping[str, str], option:
             yield platform
         finally:
             _stop(process)
-            lifecycle.down(servers.home)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

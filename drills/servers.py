@@ -7,56 +7,54 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from archon_dagster.platform.runtime.process_instance import read_instance
-from archon_dagster.platform.runtime.processes import ProcessesRuntime
+from archon_dagster.errors import ConfigurationError
 from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.sandbox import lifecycle
-from archon_dagster.sandbox.layout import layout_of
+from archon_dagster.sandbox.starting import Sandbox
+from drills import containers
+from drills.containers import Containers, ContainerSandbox
 
 
-class Servers(Protocol):
-    """What a drill does to servers behind the back of whoever operates them."""
+class Breakable(Runtime, Protocol):
+    """A runtime that can also send a signal without further ado."""
 
-    @property
-    def home(self) -> Path:
-        """Of the sandbox that has their data and their orders."""
-        ...
-
-    @property
-    def runtime(self) -> Runtime: ...
-
-    def kill(self, service: str, number: int = signal.SIGKILL) -> None:
-        """Send a signal without further ado; SIGKILL hits everything of the service."""
-        ...
-
-    def wipe(self, store: str) -> None:
-        """Its server comes up with an empty disk."""
-        ...
-
-    def incarnation(self, service: str) -> str:
-        """Another word after each start of the service; empty where it never was started."""
-        ...
+    def kill(self, service: str, number: int = signal.SIGKILL) -> None: ...
 
 
 @dataclass(frozen=True)
-class ProcessServers:
-    """The sandbox itself."""
+class Servers:
+    """What a drill does to the servers of a home behind the back of whoever operates them.
+
+    :param kind: ``processes`` or ``compose``.
+    """
 
     home: Path
+    kind: str = "processes"
 
     @property
-    def runtime(self) -> ProcessesRuntime:
-        return ProcessesRuntime(layout_of(self.home).services)
+    def runtime(self) -> Breakable:
+        return ContainerSandbox(self.home).runtime if self.kind == "compose" else Sandbox(self.home).runtime
+
+    @property
+    def containers(self) -> Containers:
+        """:class:`ConfigurationError` where there are none."""
+        if self.kind != "compose":
+            raise ConfigurationError("there are no containers here", todo="drill with --runtime compose")
+        return ContainerSandbox(self.home).runtime
 
     def kill(self, service: str, number: int = signal.SIGKILL) -> None:
-        """See :class:`Servers`."""
+        """SIGKILL hits everything of the service."""
         self.runtime.kill(service, number)
 
     def wipe(self, store: str) -> None:
-        """See :class:`Servers`."""
-        lifecycle.wipe(self.home, store)
+        """Its server comes up with an empty disk."""
+        (containers if self.kind == "compose" else lifecycle).wipe(self.home, store)
+
+    def down(self) -> None:
+        """Stop everything."""
+        (containers if self.kind == "compose" else lifecycle).down(self.home)
 
     def incarnation(self, service: str) -> str:
-        """See :class:`Servers`."""
-        instance = read_instance(layout_of(self.home).directory(service))
-        return instance.mark if instance is not None else ""
+        """Another word after each start of the service."""
+        (one,) = [status for status in self.runtime.status() if status.service == service]
+        return f"{one.instance} {one.started}"

@@ -5,6 +5,7 @@ Set ARCHON_TEST_SCREENSHOTS to a folder to keep the pictures.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,20 +13,22 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from archon_dagster_tests.eventually import eventually
 from archon_dagster_tests.processes import processes_under
+from drills.letterbox import Letterbox, letterbox
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.browser, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.browser, pytest.mark.timeout(600)]
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
@@ -40,6 +43,7 @@ class Ui:
     url: str
     home: Path
     process: subprocess.Popen[str]
+    letters: Letterbox
 
     def archon(self, *arguments: str) -> str:
         """A command typed in another shell."""
@@ -51,26 +55,38 @@ class Ui:
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
 
+    def incidents(self) -> list[dict[str, Any]]:
+        """What ``archon incidents`` lists; its exit code says whether one is open."""
+        done = subprocess.run(
+            [sys.executable, "-m", "archon_dagster.cli", "incidents", "--json"],
+            env={**os.environ, "ARCHON_HOME": str(self.home)},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        found: list[dict[str, Any]] = json.loads(done.stdout)
+        return found
+
 
 @pytest.fixture(scope="module")
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     home = tmp_path_factory.mktemp("ui")
     log = home / "up.log"
     command = [sys.executable, "-m", "archon_dagster.cli", "up", "--port", "0"]
+    stack = ExitStack()
+    letters = stack.enter_context(letterbox())
+    environment = {**os.environ, "ARCHON_HOME": str(home), "ARCHON_ALERT_URLS": letters.url}
     with log.open("w") as output:
-        process = subprocess.Popen(
-            command, stdout=output, stderr=output, text=True, env={**os.environ, "ARCHON_HOME": str(home)}
-        )
+        process = subprocess.Popen(command, stdout=output, stderr=output, text=True, env=environment)
     try:
         ready = eventually(lambda: re.search(r"^ready\s+(\S+)", log.read_text(), re.MULTILINE), 180)
         assert ready is not None
-        made = Ui(ready[1], home, process)
+        made = Ui(ready[1], home, process, letters)
         made.archon("backup")
         made.archon("restore", "latest", "--confirm", "RESTORE")
         yield made
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(120)
+        stack.close()
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +160,43 @@ def test_the_daily_schedule_is_on(ui: Ui, page: Page) -> None:
     page.goto(f"{ui.url}/automation")
     page.get_by_text("daily_backup", exact=True).first.wait_for(timeout=60_000)
     picture(page, "automation")
+
+
+def test_a_killed_service_is_red_told_recovered_and_green_again(ui: Ui, page: Page) -> None:
+    """Nobody touches anything after the kill; each look is a fresh one, as an operator's."""
+    checks = f"{ui.url}/assets/health/archon-mcp?view=checks"
+    before = {one["id"] for one in ui.incidents()}
+    ui.archon("sandbox", "kill", "archon-mcp")
+
+    def red() -> bool:
+        page.goto(checks)
+        page.get_by_text("reachable", exact=True).first.wait_for(timeout=60_000)
+        return page.get_by_text("Failed", exact=True).count() > 0
+
+    eventually(red, 120)
+    picture(page, "incident-red")
+
+    def over() -> list[dict[str, Any]]:
+        return [one for one in ui.incidents() if one["id"] not in before and one["state"] == "recovered"]
+
+    (incident,) = eventually(over, 180)
+    titles = eventually(lambda: ui.letters.about(incident["id"])[1:] and ui.letters.about(incident["id"]), 30)
+    assert len(titles) == 2 and "resolved" in titles[1].lower()
+    page.goto(f"{ui.url}/assets/recovery/incidents?partition={incident['id']}&view=partitions")
+    page.get_by_text(incident["id"]).first.wait_for(timeout=60_000)
+    page.get_by_text("report", exact=True).first.wait_for(timeout=60_000)
+    picture(page, "incident-report")
+    page.goto(f"{ui.url}/runs")
+    page.get_by_text("restart_failed_services").first.wait_for(timeout=60_000)
+    picture(page, "incident-run")
+
+    def green() -> bool:
+        page.goto(checks)
+        page.get_by_text("Passed", exact=True).first.wait_for(timeout=60_000)
+        return page.get_by_text("Failed", exact=True).count() == 0
+
+    eventually(green, 90)
+    picture(page, "incident-green")
 
 
 def test_ctrl_c_stops_all_of_it(ui: Ui) -> None:

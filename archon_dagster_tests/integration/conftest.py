@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from archon_dagster.platform.settings import Settings
-from archon_dagster.sandbox import lifecycle
 from archon_dagster.sandbox.lifecycle import Sandbox
+from archon_dagster_tests.platforms import lifecycle
 
 
 @pytest.fixture(scope="session")

@@ -31,12 +31,13 @@ from archon_dagster.health.state import path as state_file
 from archon_dagster.platform.settings import Settings
 from archon_dagster.resources import Operations
 from archon_dagster.restore.restore import CONFIRMATION, RestoreRequest, restore_backup
-from archon_dagster.sandbox import lifecycle, misbehaviour
+from archon_dagster.sandbox import misbehaviour
 from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.stores.base import StoreName
 from archon_dagster_tests.integration.conftest import clean
 from archon_dagster_tests.integration.test_sandbox_vectors_failures import GOOD, broken
 from archon_dagster_tests.integration.vector_server import upload
+from archon_dagster_tests.platforms import lifecycle
 
 pytestmark = pytest.mark.sandbox
 

@@ -18,10 +18,10 @@ from archon_dagster.maintenance import retention
 from archon_dagster.maintenance.catalogue import STEPS
 from archon_dagster.maintenance.step import MaintenanceContext
 from archon_dagster.maintenance.weekly import choose, run
-from archon_dagster.sandbox import lifecycle
 from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.sandbox.seed import seed
 from archon_dagster.stores.base import Progress
+from archon_dagster_tests.platforms import lifecycle
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
 

@@ -19,10 +19,10 @@ from archon_dagster.recovery.incident import Incident, Step
 from archon_dagster.recovery.noting import note
 from archon_dagster.recovery.recover import respond
 from archon_dagster.recovery.tools import recovery_of
-from archon_dagster.sandbox import lifecycle
 from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.sandbox.seed.seeding import seed
 from archon_dagster.stores.base import StoreName
+from archon_dagster_tests.platforms import lifecycle
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
 

@@ -24,12 +24,12 @@ from archon_dagster.errors import RestoreFailed
 from archon_dagster.repository.manifest import Fingerprint, Manifest
 from archon_dagster.restore.journal import JournalFile
 from archon_dagster.restore.restore import RestoreRequest, restore_backup
-from archon_dagster.sandbox import lifecycle
 from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.sandbox.seed import seed
 from archon_dagster.stores.base import StoreName
 from archon_dagster.stores.vectors.store import VectorStore
 from archon_dagster_tests.integration.broken_wire import broken_wire
+from archon_dagster_tests.platforms import lifecycle
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 

@@ -25,10 +25,10 @@ from archon_dagster.restore.journal import JournalFile
 from archon_dagster.restore.plan import make_plan
 from archon_dagster.restore.restore import RestoreRequest, RestoreResult, restore_backup
 from archon_dagster.restore.selection import Selection, selection_of
-from archon_dagster.sandbox import lifecycle
 from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.sandbox.seed import seed
 from archon_dagster.stores.base import StoreName
+from archon_dagster_tests.platforms import lifecycle
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(400)]
 

@@ -23,11 +23,11 @@ from archon_dagster.platform.settings import Settings
 from archon_dagster.repository.repository import Repository
 from archon_dagster.restore.journal import JournalFile
 from archon_dagster.restore.restore import RestoreRequest, restore_backup
-from archon_dagster.sandbox import lifecycle
 from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.sandbox.seed import seed
 from archon_dagster.stores.base import STORES, StoreName
 from archon_dagster_tests.eventually import eventually
+from archon_dagster_tests.platforms import lifecycle
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 

@@ -16,7 +16,6 @@ import pytest
 from archon_dagster.errors import ServiceError, StoreError
 from archon_dagster.health.end_to_end import PROJECT
 from archon_dagster.platform.runtime.open import open_runtime
-from archon_dagster.sandbox import lifecycle
 from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.sandbox.misbehaviour import behave, misbehave
 from archon_dagster.sandbox.seed import seed
@@ -24,6 +23,7 @@ from archon_dagster.startup.cold_start import ColdStartRequest, cold_start
 from archon_dagster.startup.context import StartContext
 from archon_dagster.startup.platform import StartRequest, start_platform
 from archon_dagster.startup.report import Report
+from archon_dagster_tests.platforms import lifecycle
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
 
