@@ -14,6 +14,7 @@ from archon_dagster.alerts.failures import SEVERITY_TAG, run_page
 from archon_dagster.cancelling import run_cancellable
 from archon_dagster.context import open_context
 from archon_dagster.errors import ArchonError
+from archon_dagster.platform.recovery_settings import PRIMARY
 from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.platform.settings import Settings
@@ -131,7 +132,7 @@ def recover_a_site(context: dg.OpExecutionContext, config: DisasterConfig, opera
         how: Literal["recovered", "escalated"] = "recovered" if incident.state == "recovered" else "escalated"
         return [Outcome(incident, how, incident.events[-1].text)]
 
-    conclude(context, operations.settings(), _in_run(context, operations, work))
+    conclude(context, operations.settings(), _in_run(context, operations, work, config.site))
 
 
 @dg.job(
@@ -162,12 +163,20 @@ JOBS = [restart_failed_services, recover_store, full_recovery, p0_response_job, 
 RECOVERIES = tuple(job.name for job in JOBS)
 
 
-def _in_run(context: dg.OpExecutionContext, operations: Operations, work: Callable[[Settings, Recovery], T]) -> T:
-    """Recover so that terminating the run stops it cleanly; needs no repository before something is restored."""
+def _in_run(
+    context: dg.OpExecutionContext,
+    operations: Operations,
+    work: Callable[[Settings, Recovery], T],
+    site: str = PRIMARY,
+) -> T:
+    """Recover so that terminating the run stops it cleanly; needs no repository before something is restored.
+
+    :param site: whose services it is about: a lost primary site need not be there for another one to be recovered.
+    """
     settings, cancel = operations.settings(), threading.Event()
     WorkerFile(settings.home).sign(context.run.run_id)
     try:
-        runtime = open_runtime(settings)
+        runtime = open_runtime(site_settings(settings, site))
         recovery = recovery_of(
             settings,
             runtime,
