@@ -19,6 +19,7 @@ from pathlib import Path
 import typer
 
 from archon_dagster.backup.summary import deduplicated, duration_text, size_text
+from archon_dagster.cli.demo_platforms import DemoPlatform, Embedded, OnCompose
 from archon_dagster.cli.operations import run_here
 from archon_dagster.cli.output import console, table
 from archon_dagster.cli.progress import RunLines
@@ -30,6 +31,8 @@ from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.repository.manifest import Fingerprint, Manifest
 from archon_dagster.repository.repository import Repository
 from archon_dagster.stores.base import STORES, Description, StoreName
+
+_STORES = ("QDRANT_", "MEMGRAPH_", "POSTGRES_")
 
 
 @dataclass
@@ -61,22 +64,32 @@ class Where(StrEnum):
     s3 = "s3"
 
 
+class On(StrEnum):
+    """What the demo's servers are."""
+
+    processes = "processes"
+    compose = "compose"
+
+
 def demo(
     keep: bool = typer.Option(False, "--keep", help="Keep the demo's files for a look."),
     repository: Where = typer.Option(Where.directory, help="Where the backups go; s3: the sandbox's own server."),
+    runtime: On = typer.Option(On.processes, help="compose: real servers as containers, with a Docker engine here."),
 ) -> None:
     """Start, fill, back up, destroy, restore, compare: on real servers, in a home of its own."""
     from archon_dagster.sandbox.support import check_supported
 
-    check_supported()
     home = load_settings().home / "demo"
+    if runtime is On.processes:
+        check_supported()
+    platform: DemoPlatform = Embedded(home) if runtime is On.processes else OnCompose(home)
     _use_own_home(home)
     tale = Tale()
     try:
         with _backups_go_to(repository):
-            differences = _tell(home, tale)
+            differences = _tell(platform, tale)
     finally:
-        _clean_up(home, keep)
+        _clean_up(platform, home, keep)
     if differences:
         console.print(f"DEMO restored=different: {'; '.join(differences)}", highlight=False, soft_wrap=True)
         raise typer.Exit(1)
@@ -85,15 +98,16 @@ def demo(
 
 def _use_own_home(home: Path) -> None:
     """A demo never meets the operator's own platform, repository or Dagster instance."""
-    from archon_dagster.sandbox import lifecycle
-
     for name in ("ARCHON_PROJECT_DIR", "ARCHON_REPOSITORY", "ARCHON_WEBSERVER_URL", "ARCHON_RUNTIME", "DAGSTER_HOME"):
         os.environ.pop(name, None)
     for name in [name for name in os.environ if name.startswith("ARCHON_S3_")]:
         del os.environ[name]
     os.environ["ARCHON_HOME"] = str(home)
+    for name in [name for name in os.environ if name.startswith(_STORES) and not name.endswith("_IMAGE")]:
+        del os.environ[name]
     if home.exists():  # an earlier demo that was killed
-        lifecycle.down(home)
+        Embedded(home).down()
+        OnCompose(home).down()
         shutil.rmtree(home)
 
 
@@ -110,23 +124,20 @@ def _backups_go_to(where: Where) -> Iterator[None]:
         yield
 
 
-def _clean_up(home: Path, keep: bool) -> None:
-    from archon_dagster.sandbox import lifecycle
-
+def _clean_up(platform: DemoPlatform, home: Path, keep: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    lifecycle.down(home)
+    platform.down()
     if keep:
         console.print(f"kept: {home}", highlight=False)
     else:
-        shutil.rmtree(home)
+        shutil.rmtree(home, ignore_errors=True)
 
 
-def _tell(home: Path, tale: Tale) -> list[str]:
-    from archon_dagster.sandbox import lifecycle
+def _tell(platform: DemoPlatform, tale: Tale) -> list[str]:
     from archon_dagster.sandbox.seed import seed
 
     with tale.chapter("1  start a platform"):
-        lifecycle.up(home, owner_pid=os.getpid(), on_event=_event)
+        platform.up(_event)
     settings = load_settings()
     with tale.chapter("2  fill it with real data"):
         with console.status("indexing") as status:
@@ -145,7 +156,9 @@ def _tell(home: Path, tale: Tale) -> list[str]:
         tale.manifest = _manifest(settings, outcome.backup)
         _show_backup(tale.manifest)
     with tale.chapter("4  destroy it"):
-        _destroy(home)
+        for store in STORES:
+            platform.wipe(store)
+            _event(f"{store}: deleted")
         tale.destroyed = _descriptions(settings)
         _show_destroyed(tale)
     with tale.chapter("5  bring it back: the Dagster job 'restore'"):
@@ -176,14 +189,6 @@ def _descriptions(settings: Settings) -> dict[StoreName, Description]:
     return run_here(
         settings, lambda context: {name: store.describe() for name, store in context.stores.items()}, quiet=True
     )
-
-
-def _destroy(home: Path) -> None:
-    from archon_dagster.sandbox import lifecycle
-
-    for store in STORES:
-        lifecycle.wipe(home, store)
-        _event(f"{store}: deleted")
 
 
 def _measured_rto(settings: Settings, manifest: Manifest) -> float:
