@@ -9,9 +9,11 @@ from archon_dagster.backup import defs as backup
 from archon_dagster.configuration import defs as configuration
 from archon_dagster.health import defs as health
 from archon_dagster.maintenance import defs as maintenance
+from archon_dagster.performance import defs as performance
 from archon_dagster.recovery import defs as recovery
 from archon_dagster.resources import Operations
 from archon_dagster.restore import defs as restore
+from archon_dagster.scaling import defs as scaling
 from archon_dagster.startup import defs as startup
 from archon_dagster.stores import defs as stores
 
@@ -30,5 +32,7 @@ defs = dg.Definitions.merge(
     alerts.defs,
     recovery.defs,
     maintenance.defs,
+    scaling.defs,
+    performance.defs,
     dg.Definitions(resources={"operations": Operations()}),
 )

@@ -48,6 +48,10 @@ def _interrupted(found: Status) -> str:
     return found.interrupted_advice or ""
 
 
+def _half_changed(found: Status) -> str:
+    return found.change_advice or ""
+
+
 def _escalated(found: Status) -> str:
     """An incident in which the automation has given up."""
     return next((_by_hand(one) for one in found.escalated), "")
@@ -82,7 +86,8 @@ def _alerts(found: Status) -> str:
 
 
 _RANKED: tuple[Callable[[Status], str], ...] = (
-    _lost_data, _store_down, _interrupted, _escalated, _service_down, _degraded, _backup, _alerts,
+    _lost_data, _store_down, _interrupted, _half_changed, _escalated, _service_down, _degraded, _backup,
+    _alerts,
 )  # fmt: skip
 
 

@@ -53,6 +53,7 @@ class Status:
     :param uncounted: stores that could not be counted, and why.
     :param half_restored: stores that an interrupted restore had begun to replace.
     :param interrupted_advice: the commands that finish or undo it.
+    :param interrupted_change: of the configuration, and which file is in place; :param change_advice: as above.
     :param last_restore: the last one that succeeded here, where it was done from, and how to take it back.
     :param automation_paused: until when, by whom, and why; ``None`` where the automation may act.
     :param alert_troubles: what is wrong with alerting itself.
@@ -70,6 +71,8 @@ class Status:
     interrupted_restore: str | None = None
     interrupted_advice: str | None = None
     half_restored: tuple[str, ...] = ()
+    interrupted_change: str | None = None
+    change_advice: str | None = None
     last_restore: str | None = None
     incidents: tuple[IncidentLine, ...] = ()
     automation_paused: str | None = None

@@ -20,10 +20,12 @@ from archon_dagster.cli import (
     health,
     incidents,
     maintenance,
+    performance,
     platform,
     pruning,
     restore,
     sandbox,
+    scaling,
     serve,
     start,
     status,
@@ -55,6 +57,10 @@ app.add_typer(sandbox.app, name="sandbox", help="The embedded platform: real ser
 app.add_typer(backups.app, name="backups", help="The backups in the repository.")
 app.add_typer(config.app, name="config", help="The platform's .env: validate, apply, undo, history.")
 app.add_typer(maintenance.app, name="maintenance", help="Weekly maintenance: run it, see what it did.")
+app.add_typer(performance.app, name="tune", help="Tuning that is seen to hold, and can be undone.")
+app.add_typer(scaling.scale, name="scale", help="How often the search service runs.")
+app.add_typer(scaling.resources, name="resources", help="What services may use: resource profiles.")
+app.add_typer(scaling.autoscale, name="autoscale", help="The autoscaler of the search service.")
 app.add_typer(alerts.app, name="alerts", help="Who is told when something is wrong, and of what.")
 backups.app.command("import")(dump.import_)
 backups.app.command("inspect")(dump.inspect)
@@ -70,6 +76,7 @@ app.command("restore")(restore.restore)
 app.command("start")(start.start)
 app.command("cold-start")(start.cold_start_)
 app.command("fingerprint")(platform.fingerprint)
+app.command("performance")(performance.performance)
 app.command("security-updates")(maintenance.security_updates)
 app.command("status")(status.status)
 app.command("up")(serve.up)

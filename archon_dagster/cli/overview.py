@@ -18,6 +18,7 @@ from archon_dagster.cli import webserver
 from archon_dagster.cli.advice import advise
 from archon_dagster.cli.asking import ask_all
 from archon_dagster.cli.found import IncidentLine, Loss, ServiceLine, Status
+from archon_dagster.configuration.status import standing
 from archon_dagster.errors import RepositoryError, ServiceError
 from archon_dagster.health.consistency import DATABASE_GONE
 from archon_dagster.platform import automation
@@ -90,7 +91,7 @@ def look(settings: Settings) -> Status:
         alert_troubles=tuple(alerts) if isinstance(alerts, list) else (str(alerts),),
         webserver=url if isinstance(url, str) else None,
     )
-    found = found if backups.at_work else _with_interrupted(found, settings)
+    found = found if backups.at_work else _with_change(_with_interrupted(found, settings), settings)
     return replace(found, next=advise(found))
 
 
@@ -114,6 +115,15 @@ def _with_interrupted(found: Status, settings: Settings) -> Status:
         interrupted_advice=journals[0].advice,
         half_restored=own.touched if own else (),
     )
+
+
+def _with_change(found: Status, settings: Settings) -> Status:
+    """With the change of the configuration that did not come to an end."""
+    stands = standing(settings)
+    if stands.interrupted is None:
+        return found
+    said = f"{stands.interrupted.what}; {stands.says}"
+    return replace(found, interrupted_change=said, change_advice=stands.interrupted.advice)
 
 
 def _last_restore(settings: Settings, now: datetime) -> str | None:

@@ -43,6 +43,8 @@ def show(found: Status) -> None:
         _say(f"[yellow]not counted:[/] {store}: {plain(why)}")
     if found.interrupted_restore:
         _say(f"[red]interrupted:[/] {plain(found.interrupted_restore)}")
+    if found.interrupted_change:
+        _say(f"[yellow]interrupted:[/] {plain(found.interrupted_change)}")
     _show_incidents(found)
     if found.automation_paused:
         _say(f"[yellow]the automation is paused[/] {plain(found.automation_paused)}")

@@ -43,6 +43,11 @@ class Journal(BaseModel):
         return "neither the old nor the new file is in place: somebody has changed it since"
 
     @property
+    def what(self) -> str:
+        """Which change, and how far it came."""
+        return f"a change of the configuration{f' to {self.source}' if self.source else ''} at '{self.step}'"
+
+    @property
     def advice(self) -> str:
         """The commands that finish or undo it."""
         back = "go back to the file before: archon config undo --confirm APPLY"

@@ -124,13 +124,13 @@ SETTINGS: dict[str, str] = {
 """Variables of the control plane alone, with the name of the setting."""
 
 _OTHERS = re.compile(r"COMPOSE_[A-Z_]+|ARCHON_[A-Z0-9_]+|AWS_[A-Z_]+|QDRANT__[A-Z_]+")
-_IMAGE = re.compile(r"([A-Z]+)_IMAGE")
+_OF_CONTAINER = re.compile(r"([A-Z]+)_(?:IMAGE|REPLICAS|(?:CPUS|MEMORY)(?:_RESERVED)?)")
 _OF_CONTROL_PLANE = re.compile(r"COMPOSE_|ARCHON_|AWS_")
 
 
 def is_known(name: str) -> bool:
     """Whether anybody is known to read a variable of this name."""
-    return name in TABLE or name in SETTINGS or _image_of(name) is not None or _OTHERS.fullmatch(name) is not None
+    return name in TABLE or name in SETTINGS or _container_of(name) is not None or _OTHERS.fullmatch(name) is not None
 
 
 def is_secret(name: str) -> bool:
@@ -146,16 +146,16 @@ def readers_of(name: str) -> tuple[str, ...]:
     """The services that read a variable. One that nobody knows may be read by any of the platform's own."""
     if name in TABLE:
         return TABLE[name].readers
-    if (service := _image_of(name)) is not None:
+    if (service := _container_of(name)) is not None:
         return (service,)
     if name.startswith("QDRANT__"):
         return ("qdrant",)
     return () if name in SETTINGS or _OF_CONTROL_PLANE.match(name) else APPLICATIONS
 
 
-def _image_of(name: str) -> str | None:
-    """``SEARCH_IMAGE`` is the image of archon-search, ``QDRANT_IMAGE`` that of qdrant."""
-    found = _IMAGE.fullmatch(name)
+def _container_of(name: str) -> str | None:
+    """``SEARCH_IMAGE`` is the image of archon-search, ``QDRANT_MEMORY`` what qdrant may use: of one service alone."""
+    found = _OF_CONTAINER.fullmatch(name)
     if found is None:
         return None
     word = found[1].lower()

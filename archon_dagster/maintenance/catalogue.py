@@ -13,6 +13,8 @@ STEPS: tuple[MaintenanceStep, ...] = (
     MaintenanceStep("images", "remove old images of this compose project; never a volume", images.prune, harms=True),
     MaintenanceStep("logs", "set long logs aside, compressed, without losing a line", logs.rotate, harms=True),
     MaintenanceStep("disk", "how full the disks are, and when they will be", disk.report, protects=True),
+    MaintenanceStep("baseline", "measure how fast everything is; renew the baseline unless it is worse",
+                    others.renew_baseline),
     MaintenanceStep("housekeeping", "remove old runs and their events from Dagster", others.tidy_dagster, harms=True),
     MaintenanceStep(
         "packages", "list upgradable packages of this host; install only when confirmed", packages.update,

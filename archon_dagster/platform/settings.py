@@ -19,8 +19,10 @@ from pydantic_settings.sources import DotEnvSettingsSource
 from archon_dagster.errors import ConfigurationError
 from archon_dagster.platform.health_settings import HealthSettings
 from archon_dagster.platform.maintenance_settings import MaintenanceSettings
+from archon_dagster.platform.performance_settings import PerformanceSettings
 from archon_dagster.platform.recovery_settings import RecoverySettings
 from archon_dagster.platform.retention_settings import RetentionSettings
+from archon_dagster.platform.scaling_settings import ScalingSettings
 
 
 def default_home() -> Path:
@@ -35,7 +37,9 @@ def default_home() -> Path:
     return Path(data) / "archon"
 
 
-class Settings(HealthSettings, RecoverySettings, MaintenanceSettings, RetentionSettings):
+class Settings(
+    HealthSettings, RecoverySettings, MaintenanceSettings, RetentionSettings, PerformanceSettings, ScalingSettings
+):
     """Everything that can be set. Secrets are :class:`~pydantic.SecretStr`: they never show in a repr or a log."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)

@@ -7,9 +7,10 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 
 from archon_dagster import __version__
-from archon_dagster.platform.runtime.process_spec import ProcessSpec
+from archon_dagster.platform.runtime.process_spec import PORT, ProcessSpec, Replication
 from archon_dagster.platform.services import CATALOGUE
 from archon_dagster.sandbox import environment as env
 from archon_dagster.sandbox import graph, misbehaviour, ports, postgres, vector_server
@@ -18,7 +19,10 @@ from archon_dagster.sandbox.layout import STAND_INS, Layout
 SERVICES = tuple(service.name for service in CATALOGUE)
 """The services of a sandbox, the external ones too, in catalogue order."""
 
-_MODULE = "archon_dagster.sandbox.services"
+SCALED = ("archon-search",)
+"""The services that can run more than once: they keep nothing themselves."""
+
+_MODULE, _BALANCER = "archon_dagster.sandbox.services", "archon_dagster.sandbox.balancer"
 _START_DELAYS = {"archon-bridge": 0.2, "archon-intelligence": 0.5, "archon-search": 0.5}
 """Seconds: what takes the platform's own services up to two minutes."""
 
@@ -70,14 +74,21 @@ def _stand_in(service: str, layout: Layout, environment: Mapping[str, str], port
         own[misbehaviour.START_DELAY] = str(_START_DELAYS[service])
     if service == "supabase":
         own[env.SUPABASE_SECRET] = environment[env.SUPABASE_SECRET]
+    command = [sys.executable, "-P", "-m", _MODULE, service, "--port"]
     return ProcessSpec(
-        command=[sys.executable, "-P", "-m", _MODULE, service, "--port", str(port)],
+        command=[*command, str(port)],
+        replication=_replicated(layout.directory(service), command, port) if service in SCALED else None,
         env=own,
         env_files=[layout.env_file],
         path=[postgres.programs()] if service == "supabase" else [],
         cwd=layout.platform,
         version=f"archon-dagster {__version__}",
     )
+
+
+def _replicated(directory: Path, command: list[str], port: int) -> Replication:
+    balancer = [sys.executable, "-P", "-m", _BALANCER, "--port", str(port), "--directory", str(directory)]
+    return Replication(command=[*command, PORT], balancer=balancer)
 
 
 def _spare(environment: Mapping[str, str], count: int) -> list[int]:

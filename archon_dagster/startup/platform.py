@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from archon_dagster.configuration.status import standing
 from archon_dagster.context import Step
 from archon_dagster.errors import RestoreFailed
 from archon_dagster.platform.probes import Answer
@@ -71,7 +72,7 @@ def _as_it_is(context: StartContext, request: StartRequest, answers: Mapping[str
     started = Started(tuple(services), 0.0)
     found = open_repository(context.settings, context.check)
     compared = compare_counts(context, started, found.repository, accept=request.accept_counts)
-    return Report(started, compared=compared, warnings=_warnings(found, compared))
+    return Report(started, compared=compared, warnings=_warnings(context, found, compared))
 
 
 def bring_up(
@@ -93,7 +94,7 @@ def bring_up(
     found = looking.result(context.check)
     compared = compare_counts(context, started, held.repository, accept=request.accept_counts)
     tested = prove_work(context, started, compared)
-    return Report(started, found, compared, tested, warnings=_warnings(held, compared))
+    return Report(started, found, compared, tested, warnings=_warnings(context, held, compared))
 
 
 def refuse_half_restored(context: StartContext, names: Mapping[str, object]) -> None:
@@ -117,6 +118,8 @@ def _tell(context: StartContext, came: ServiceStart) -> None:
         context.report(Step(came.service, seconds=came.seconds, failed=why if came.log else f"{came.how}: {why}"))
 
 
-def _warnings(held: Alone, compared: Comparison) -> tuple[str, ...]:
+def _warnings(context: StartContext, held: Alone, compared: Comparison) -> tuple[str, ...]:
+    stands = standing(context.settings)
+    changed = f"{one.what} did not end; {stands.says}; {one.advice}" if (one := stands.interrupted) else ""
     uncounted = [f"{store} could not be counted: {why}" for store, why in compared.uncounted.items()]
-    return tuple(filter(None, [held.trouble, *uncounted]))
+    return tuple(filter(None, [held.trouble, changed, *uncounted]))

@@ -38,16 +38,18 @@ class Built:
             platform.context, settings=settings, runtime=project.runtime
         )
 
-    def build(self, program: str, version: str) -> str:
-        """Build, without any registry; the id."""
+    def build(self, program: str, version: str, of: str = "") -> str:
+        """Build, without any registry, for this project or another one; the id."""
+        project = of or self.project.name
         folder = self.project.directory / "image"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "program.py").write_text(program)
-        label = f"LABEL com.docker.compose.project={self.project.name} version={version}"
+        label = f"LABEL com.docker.compose.project={project} version={version}"
         command = 'CMD ["python3", "-u", "/program.py"]'
         (folder / "Dockerfile").write_text(f"FROM {IMAGE}\nCOPY program.py /\n{label}\n{command}\n")
-        docker("build", "--quiet", "--tag", self.tag, str(folder))
-        return docker("image", "inspect", "--format", "{{.Id}}", self.tag)
+        tag = f"{project}:latest"
+        docker("build", "--quiet", "--tag", tag, str(folder))
+        return docker("image", "inspect", "--format", "{{.Id}}", tag)
 
     def running(self) -> str:
         return docker("inspect", "--format", "{{.Image}}", self.project.container(SERVICE))
@@ -91,3 +93,39 @@ def test_a_good_image_replaces_and_one_that_is_never_well_is_taken_back(built: B
     left = docker("images", "--no-trunc", "-q", "--filter", f"label=com.docker.compose.project={built.project.name}")
     assert set(left.split()) == {second}, done
     assert len(done.lines) == 2
+
+
+def test_an_unused_volume_survives_the_images_step(built: Built) -> None:
+    """As that of a service that is stopped just now; the runbook's ``docker volume prune`` takes it away."""
+    name = built.project.name
+    labels = [[], ["--label", f"com.docker.compose.project={name}", "--label", "project=archon"]]
+    volumes = [docker("volume", "create", *label, f"{name}_unused{number}") for number, label in enumerate(labels)]
+    volumes.append(docker("volume", "create"))  # without a name, as images make them
+    try:
+        first = built.build(GOOD, "1")
+        second = built.build(GOOD, "2")  # the first has no name any more
+        images.prune(MaintenanceContext(built.operation))
+        left = docker("images", "--no-trunc", "-q", "--filter", f"label=com.docker.compose.project={name}").split()
+        assert (first in left, second in left) == (False, True)
+        assert set(volumes) <= set(docker("volume", "ls", "-q").split())
+    finally:
+        docker("volume", "rm", *volumes, check=False)
+
+
+def test_what_others_have_stopped_or_left_without_a_name_survives_the_images_step(built: Built) -> None:
+    """The runbook's ``docker system prune`` takes it away, whoever it belongs to."""
+    other = f"{built.project.name}-other"
+    container = docker("create", "--label", f"com.docker.compose.project={other}", IMAGE, "true")
+    network = docker("network", "create", "--label", f"com.docker.compose.project={other}", other)
+    first, second = [built.build(GOOD, version, of=other) for version in ("1", "2")]
+    try:
+        built.build(GOOD, "1")
+        built.build(GOOD, "2")
+        images.prune(MaintenanceContext(built.operation))
+        assert container in docker("ps", "-aq", "--no-trunc").split()
+        assert network in docker("network", "ls", "-q", "--no-trunc").split()
+        assert {first, second} <= set(docker("images", "--no-trunc", "-q").split())
+    finally:
+        docker("rm", "--force", container, check=False)
+        docker("network", "rm", network, check=False)
+        docker("rmi", "--force", first, second, check=False)

@@ -46,6 +46,21 @@ def test_a_backup_holds_every_store_and_passes_every_check(platform: Platform) -
     assert platform.repository.resolve("latest").id == result.manifest.id
 
 
+def test_the_manifest_says_what_was_backed_up_of_which_version_how_much_and_with_which_digest(
+    platform: Platform,
+) -> None:
+    platform.stores["vectors"].put("odd", 'a "quoted" word')
+    note = 'before the "big" change\nof \\ everything'
+    made = take_backup(platform.context, BackupRequest(quiesce=False, note=note)).manifest
+    manifest = platform.repository.resolve(made.id)  # as it is read back
+    assert manifest.note == note
+    assert dict(manifest.versions) == dict.fromkeys(platform.stores, "folder 1")
+    for name, artifact in ((name, *manifest.of_store(name)) for name in platform.stores):
+        assert artifact.counts == {"records": 11 if name == "vectors" else 10}
+        assert artifact.size == sum(chunk.size for chunk in artifact.chunks) > 0
+        assert len(artifact.sha256) == 64
+
+
 def test_a_store_that_is_down_ends_the_backup_before_it_begins(platform: Platform) -> None:
     platform.stores["graph"].fault = failing("describe")
     with pytest.raises(StoreUnavailable, match="injected"):

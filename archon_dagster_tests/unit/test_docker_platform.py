@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from archon_dagster.platform.runtime.compose_engine import BALANCES
+from archon_dagster.platform.runtime.compose_variables import as_variables
 from archon_dagster.platform.services import CATALOGUE, Service
 from archon_dagster.platform.settings import Settings
+from archon_dagster.scaling.profiles import PROFILES
 
 PLATFORM = Path(__file__).parents[2] / "docker" / "platform"
 OURS = [service for service in CATALOGUE if not service.external]
@@ -18,7 +21,11 @@ DEFAULT = re.compile(r"\$\{(\w+):-([^}]*)\}")
 
 
 def services(file: str = "compose.yaml") -> dict[str, Any]:
+    """Those of the file, with a balancer's port where the service is that it has it for."""
     found: dict[str, Any] = yaml.safe_load((PLATFORM / file).read_text())["services"]
+    for name in [name for name, one in found.items() if BALANCES in one.get("labels", {})]:
+        balancer = found.pop(name)
+        found[balancer["labels"][BALANCES]]["ports"] = balancer["ports"]
     return found
 
 
@@ -77,12 +84,35 @@ def test_every_store_keeps_its_data_in_a_named_volume() -> None:
             assert names
 
 
+def test_no_compose_file_has_an_obsolete_version() -> None:
+    files = [*PLATFORM.glob("*.yaml"), PLATFORM.parent / "compose.yaml"]
+    assert len(files) >= 4
+    assert [file.name for file in files if "version" in yaml.safe_load(file.read_text())] == []
+
+
 @pytest.mark.parametrize("file", ["resources-small.yaml", "resources-large.yaml"])
 def test_a_resource_profile_changes_limits_of_services_there_are(file: str) -> None:
     assert set(services(file)) <= set(services())
     for written in services(file).values():
         assert set(written) <= {"deploy", "shm_size"}
         assert set(written["deploy"]["resources"]["limits"]) == {"cpus", "memory"}
+
+
+def test_search_may_run_more_than_once() -> None:
+    """A published port or a name of its own would belong to one container only."""
+    written = yaml.safe_load((PLATFORM / "compose.yaml").read_text())["services"]
+    assert not {"ports", "container_name"} & set(written["archon-search"])
+    assert written["archon-search"]["deploy"]["replicas"] == "${SEARCH_REPLICAS:-1}"
+    assert (PLATFORM / "search.cfg").is_file()
+
+
+@pytest.mark.parametrize("file", ["compose.yaml", "resources-small.yaml", "resources-large.yaml"])
+def test_what_a_resource_profile_sets_is_read_whatever_files_are_used(file: str) -> None:
+    for name, limits in PROFILES["production"].services.items():
+        written = services(file)[name]["deploy"]["resources"]["limits"]
+        cpus, memory, *_ = as_variables(name, limits)
+        assert DEFAULT.findall(written["cpus"])[0][0] == cpus
+        assert DEFAULT.findall(written["memory"])[0][0] == memory
 
 
 def test_the_example_settings_name_no_address_of_anybody() -> None:

@@ -68,6 +68,17 @@ def test_a_machine_without_docker_says_so(tmp_path: Path, monkeypatch: pytest.Mo
         open_runtime(settings(tmp_path))
 
 
+def test_compose_is_the_plugin_of_docker_and_not_the_old_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "compose.yaml").write_text("services: {}\n")
+    a_docker(tmp_path, monkeypatch)
+    (tmp_path / "bin" / "docker").write_text('#!/bin/sh\nprintf \'{"called": "%s"}\' "$*"\n')
+    called = ComposeProject(tmp_path, "archon").config()["called"]
+    assert called.startswith("compose ")
+    assert called.endswith(f"--project-directory {tmp_path} --project-name archon config --format json")
+
+
 def test_compose_gets_only_what_leads_to_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSTGRES_PASSWORD", "of the control plane")
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", "of the control plane")

@@ -17,6 +17,9 @@ from archon_dagster.cli.asking import ask_all
 from archon_dagster.cli.found import IncidentLine, Loss, ServiceLine, Status
 from archon_dagster.cli.overview import look, loss_of
 from archon_dagster.cli.status import show
+from archon_dagster.configuration.journal import Journal as Change
+from archon_dagster.configuration.journal import JournalFile as ConfigurationJournal
+from archon_dagster.configuration.target import digest
 from archon_dagster.platform import automation
 from archon_dagster.platform.services import CATALOGUE
 from archon_dagster.platform.settings import Settings, load_settings
@@ -204,6 +207,19 @@ def test_a_restore_from_another_platform_is_told_with_the_way_back(platform: Set
     assert f"ARCHON_HOME=/other/home archon restore S --confirm RESTORE --target {platform.home}" in found.last_restore
 
 
+def test_a_change_of_the_configuration_that_was_killed_is_told_with_the_file_in_place(platform: Settings) -> None:
+    file = platform.project_dir / ".env"
+    before = file.read_bytes() if file.exists() else None
+    ConfigurationJournal(platform.home).write(
+        Change(record="r", source="/new.env", step="write", before=digest(before), after=digest(b"A=1\n"))
+    )
+    found = look(platform)
+    assert found.interrupted_change is not None
+    assert "to /new.env at 'write'; the old file is in place, as a whole" in found.interrupted_change
+    assert found.change_advice and "archon config apply /new.env --confirm APPLY" in found.change_advice
+    assert advise(replace(GOOD, change_advice=found.change_advice)) == found.change_advice
+
+
 def test_it_fits_on_one_screen(capsys: pytest.CaptureFixture[str]) -> None:
     """The worst night: everything is down and everything else is wrong as well."""
     names = [service.name for service in CATALOGUE]
@@ -217,6 +233,7 @@ def test_it_fits_on_one_screen(capsys: pytest.CaptureFixture[str]) -> None:
         last_backup_trouble="failed",
         next="archon restore",
         interrupted_restore="restore of B",
+        interrupted_change="a change of the configuration to /new.env",
     )
     show(worst)
     said = capsys.readouterr().out

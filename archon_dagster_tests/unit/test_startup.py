@@ -135,6 +135,19 @@ def test_a_service_that_crashes_is_not_waited_for(platform: SmallPlatform) -> No
         started.raise_for_failure()
 
 
+def test_what_the_runtime_refuses_to_start_is_a_failure_at_once_and_not_waited_for(platform: SmallPlatform) -> None:
+    class Refusing(ProcessesRuntime):
+        def up(self, *services: str) -> None:
+            raise ServiceError("docker compose up failed: no such image")
+
+    patient = platform.settings.model_copy(update={"start_patience": 100.0})
+    started = start_services((MCP,), patient, Refusing(platform.home / "services"), threading.Event())
+    assert started.seconds < 60
+    with pytest.raises(ServiceError, match=r"no such image[\s\S]*not started because of archon-bridge"):
+        started.raise_for_failure()
+    assert platform.instances() == {}
+
+
 def test_the_platform_starts_without_a_service_it_can_do_without(platform: SmallPlatform) -> None:
     platform.tell("archon-agents", "crash")
     started = start(platform)

@@ -11,6 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from archon_dagster.configuration.journal import Journal as Change
+from archon_dagster.configuration.journal import JournalFile as ConfigurationJournal
+from archon_dagster.configuration.target import digest
 from archon_dagster.context import Step
 from archon_dagster.errors import (
     Cancelled,
@@ -122,6 +125,19 @@ def test_qdrant_is_started_although_it_has_no_health_page(small: Small) -> None:
     assert httpx.get(f"{small.settings.qdrant_url}/health", trust_env=False).status_code == 404
 
 
+def test_a_start_says_which_external_service_is_not_well_and_goes_on(tmp_path: Path) -> None:
+    small = Small(tmp_path, OLLAMA_BASE_URL="http://127.0.0.1:1")
+    small.outcomes = [Outcome(False, "find: HTTP 500", 0.1, "find")]
+    try:
+        report = start_platform(small.context, StartRequest())
+    finally:
+        small.runtime.down()
+    assert {one.name: one.state for one in report.externals} == {"ollama": "bad", "supabase": "not checked"}
+    assert report.started.missing == ()
+    with pytest.raises(ServiceError, match=r"does not do its work: find[\s\S]*ollama bad: "):
+        report.raise_for_failure()
+
+
 def test_a_platform_that_is_ready_is_not_touched_and_the_report_says_so(small: Small) -> None:
     start_platform(small.context, StartRequest()).raise_for_failure()
     before, small.tested, small.runtime.done = small.instances(), 0, []
@@ -165,6 +181,19 @@ def test_a_repository_that_is_away_does_not_keep_the_platform_down(
         small.runtime.down()
     report.raise_for_failure()
     assert "without the platform's lock" in report.warnings[0]
+
+
+def test_a_change_of_the_configuration_that_was_killed_is_told_with_the_file_in_place(small: Small) -> None:
+    """Killed at any step, the next start says which whole file it found."""
+    file = small.settings.project_dir / ".env"
+    before = digest(file.read_bytes() if file.exists() else None)
+    ConfigurationJournal(small.settings.home).write(
+        Change(record="r", source="/new.env", step="write", before=before, after=digest(b"A=1\n"))
+    )
+    report = start_platform(small.context, StartRequest())
+    report.raise_for_failure()
+    (said,) = [one for one in report.warnings if "configuration" in one]
+    assert "did not end; the old file is in place, as a whole; finish it: archon config apply /new.env" in said
 
 
 def test_what_a_killed_restore_left_half_done_is_not_written_to(small: Small) -> None:

@@ -12,18 +12,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
 from archon_dagster.errors import ArchonError, ConfigurationError, ServiceError
+from archon_dagster.platform.limits import Host, Resources
 from archon_dagster.platform.runtime import compose_engine as engines
+from archon_dagster.platform.runtime import compose_variables
 from archon_dagster.platform.runtime.compose_engine import Container, engine
 from archon_dagster.platform.runtime.compose_exec import ContainerExec
 from archon_dagster.platform.runtime.compose_project import ComposeProject
 from archon_dagster.platform.runtime.phases import in_phases
-from archon_dagster.platform.runtime.protocol import ServiceStats, ServiceStatus
+from archon_dagster.platform.runtime.protocol import Replicas, ServiceStats, ServiceStatus
 from archon_dagster.platform.services import BY_NAME, Service
 
 _GRACE = 30.0  # seconds a service outside the catalogue gets to stop
@@ -49,6 +52,8 @@ class ComposeRuntime:
     def __init__(self, project: ComposeProject, locks: Path, catalogue: Mapping[str, Service] = BY_NAME):
         self._project, self._locks, self._catalogue = project, locks, catalogue
         self._services: tuple[str, ...] = ()
+        self._balancers: dict[str, str] = {}
+        self._wanted: dict[str, int] = {}
         self._read_at = float("-inf")
 
     # what there is
@@ -64,28 +69,40 @@ class ComposeRuntime:
         return self._services
 
     def _configured(self) -> set[str]:
+        """The services; a balancer is part of the one it is for: :data:`compose_engine.BALANCES` names that one."""
         try:
-            return set(self._project.config().get("services") or {})
+            config = self._project.config()
+            found = {name: one.get("labels") or {} for name, one in (config.get("services") or {}).items()}
+            self._wanted = {name: compose_variables.wanted(config, name) for name in found}
         except ConfigurationError:
-            made = self._made()
-            if not made:
+            found = self._made()
+            if not found:
                 raise
-            return made
+        balanced = {name: labels[engines.BALANCES] for name, labels in found.items() if engines.BALANCES in labels}
+        self._balancers = {service: name for name, service in balanced.items()}
+        return set(found) - set(balanced)
 
-    def _made(self) -> set[str]:
+    def _made(self) -> dict[str, dict[str, str]]:
         with engine("the services could not be looked at") as client:
-            return {one.labels[engines.SERVICE] for one in engines.containers(client, self._project.name)}
+            return {one.labels[engines.SERVICE]: one.labels for one in engines.containers(client, self._project.name)}
 
     def status(self) -> list[ServiceStatus]:
-        """One entry for each service of :meth:`services`."""
+        """One entry for each service of :meth:`services`; one whose balancer does not run does not either."""
         found = self._instances()
-        return [engines.status_of(name, found.get(name, [])) for name in self.services()]
+        return [self._status(name, found) for name in self.services()]
+
+    def _status(self, name: str, found: dict[str, list[Container]]) -> ServiceStatus:
+        one, balancer = engines.status_of(name, found.get(name, [])), self._balancers.get(name)
+        if balancer and one.state == "running" and not any(map(engines.is_up, found.get(balancer, []))):
+            return replace(one, state="exited")
+        return one
 
     def stats(self) -> list[ServiceStats]:
         """CPU and memory of each service that runs; the engine measures for a second."""
         found = self._instances()
-        with ThreadPoolExecutor(max_workers=max(1, len(found))) as pool:
-            measured = pool.map(self._stats, found)
+        names = [name for name in self.services() if name in found]
+        with ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:
+            measured = pool.map(self._stats, names)
             return [one for one in measured if one is not None]
 
     def _stats(self, service: str) -> ServiceStats | None:
@@ -98,13 +115,13 @@ class ComposeRuntime:
             found: dict[str, list[Container]] = {}
             for one in engines.containers(client, self._project.name):
                 found.setdefault(one.labels[engines.SERVICE], []).append(one)
-        return {name: found[name] for name in names if name in found}
+        return {name: found[name] for name in (*names, *self._balancers.values()) if name in found}
 
     def image_digests(self) -> dict[str, str]:
         """The digest of the image each service's container was made from; an image built here has only an id."""
         found = self._instances()
         with engine("the images could not be looked at") as client:
-            return {name: engines.image_of(client, instances[0]) for name, instances in found.items()}
+            return {name: engines.image_of(client, found[name][0]) for name in self.services() if name in found}
 
     def logs(self, service: str, lines: int = 50) -> str:
         """The last lines the service wrote, newest last; of each replica, one after the other."""
@@ -117,11 +134,11 @@ class ComposeRuntime:
 
     def up(self, *services: str) -> None:
         """Start what does not run, from the current configuration; what runs, or is paused, is left alone."""
-        self._each(self._chosen(services), self._up)
+        self._each(self._chosen(services), self._up, balanced=True)
 
     def stop(self, *services: str) -> None:
         """Ask to stop, wait for the catalogue's grace period, then kill; dependents first."""
-        self._each(self._chosen(services), self._stop, backwards=True, thorough=True)
+        self._each(self._chosen(services), self._stop, backwards=True, thorough=True, balanced=True)
 
     def pause(self, *services: str) -> None:
         """Freeze every container of the services."""
@@ -133,15 +150,15 @@ class ComposeRuntime:
 
     def restart(self, *services: str) -> None:
         """Stop and start the same containers; one that is absent is made."""
-        self._each(self._chosen(services), self._restart)
+        self._each(self._chosen(services), self._restart, balanced=True)
 
     def recreate(self, *services: str) -> None:
         """Replace the containers by new ones from the current configuration; named volumes stay."""
-        self._each(self._chosen(services), self._recreate)
+        self._each(self._chosen(services), self._recreate, balanced=True)
 
     def down(self) -> None:
         """Stop and remove every container of this project. Volumes and networks stay."""
-        self._each(self._in_order(self._made()), self._down, backwards=True, thorough=True)
+        self._each(self._in_order(set(self._made())), self._down, backwards=True, thorough=True)
 
     def pull(self, *services: str) -> None:
         """Fetch the images of the current configuration."""
@@ -152,9 +169,40 @@ class ComposeRuntime:
         self._compose("build", "--pull", *self._chosen(services), limit=_IMAGE_LIMIT)
 
     def scale(self, service: str, replicas: int) -> None:
-        """Run so many containers of a service; what runs already is not replaced."""
+        """Run so many containers of a service; what runs already is not replaced.
+
+        The number is remembered in the project's ``.env``, where the compose file reads it; see :meth:`replicas`.
+        """
         (name,) = self._chosen((service,))
-        self._each((name,), lambda client, one: self._make(client, one, "--no-recreate", replicas=replicas))
+        if replicas < 1:
+            raise ConfigurationError(f"{name} cannot run {replicas} times", todo="stop it instead")
+        self._each((name,), lambda client, one: self._scale(client, one, replicas))
+
+    def replicas(self, service: str) -> Replicas:
+        """How often a service shall run, and how each container is: as its health check says, where it has one."""
+        (name,) = self._chosen((service,))
+        with engine(f"{name} could not be looked at") as client:
+            each = tuple(engines.replica_of(one) for one in self._of(client, name))
+        wanted = compose_variables.wanted(self._project.config(), name)
+        return Replicas(name, wanted, each, compose_variables.fixed(self._project, name))
+
+    def limit(self, service: str, limits: Resources | None) -> None:
+        """Remember in the project's ``.env`` what each container of a service may use."""
+        (name,) = self._chosen((service,))
+        if limits is not None:
+            compose_variables.require_read(self._project, name, limits)
+        with self._lock("compose", 0.0):
+            compose_variables.write(self._project.env_file, compose_variables.as_variables(name, limits))
+
+    def limits(self, service: str) -> Resources | None:
+        """What the project's ``.env`` says of it; ``None``: what the compose file says holds."""
+        (name,) = self._chosen((service,))
+        return compose_variables.limits_of(self._project, name)
+
+    def host(self) -> Host:
+        """The machine of the engine."""
+        with engine("the host could not be asked what it has") as client:
+            return engines.host_of(client)
 
     def exec(self, service: str, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> ContainerExec:
         """Run a command in the service's first running container, with the container's environment and programs."""
@@ -170,8 +218,20 @@ class ComposeRuntime:
 
     def _up(self, client: Any, name: str) -> None:
         instances = self._of(client, name)
-        if not any(map(engines.is_up, instances)):
-            self._make(client, name, replicas=len(instances))
+        up, count = sum(map(engines.is_up, instances)), max(len(instances), self._wanted.get(name, 1))
+        if not up:
+            self._make(client, name, replicas=count)
+        elif up < count:
+            self._make(client, name, "--no-recreate", replicas=count)
+
+    def _scale(self, client: Any, name: str, replicas: int) -> None:
+        count = compose_variables.variable(name, compose_variables.REPLICAS)
+        if not compose_variables.fixed(self._project, name):
+            with self._lock("compose", 0.0):
+                compose_variables.write(self._project.env_file, {count: str(replicas)})
+        self._make(client, name, "--no-recreate", replicas=replicas)
+        if balancer := self._balancers.get(name):
+            self._up(client, balancer)
 
     def _stop(self, client: Any, name: str) -> None:
         for one in self._of(client, name):
@@ -210,9 +270,12 @@ class ComposeRuntime:
     def _make(self, client: Any, name: str, *options: str, replicas: int = 0) -> None:
         """Let compose make containers of one service alone.
 
-        :param replicas: how many; 0: as the project says. Compose would forget how far a service was scaled.
+        :param replicas: how many, at least as many as the project says; 0: just that. Compose would forget how far a
+            service was scaled by hand.
         """
         engines.require_no_stack(client, self._project.name)
+        if "--no-recreate" not in options:
+            replicas = max(replicas, compose_variables.wanted(self._project.config(), name))
         scale = ["--scale", f"{name}={replicas}"] if replicas > 1 or "--no-recreate" in options else []
         self._compose("up", "--detach", "--no-deps", *options, *scale, name, limit=_START_LIMIT)
 
@@ -258,14 +321,21 @@ class ComposeRuntime:
     def _in_order(self, names: set[str]) -> tuple[str, ...]:
         return (*(name for name in self._catalogue if name in names), *sorted(names.difference(self._catalogue)))
 
-    def _each(self, names: Sequence[str], verb: Verb, *, backwards: bool = False, thorough: bool = False) -> None:
-        in_phases(names, self._catalogue, lambda name: self._locked(name, verb), backwards=backwards, thorough=thorough)
+    def _each(
+        self, names: Sequence[str], verb: Verb, *, backwards: bool = False, thorough: bool = False,
+        balanced: bool = False,
+    ) -> None:  # fmt: skip
+        """Do something to services in their order; with ``balanced`` also to what balances them, after them."""
+        in_phases(names, self._catalogue, lambda name: self._locked(name, verb, balanced=balanced),
+                  backwards=backwards, thorough=thorough)  # fmt: skip
 
-    def _locked(self, name: str, verb: Verb) -> None:
+    def _locked(self, name: str, verb: Verb, *, balanced: bool) -> None:
         with self._lock(name, self._grace(name)):
             try:
                 with engine(name) as client:
                     verb(client, name)
+                    if balanced and (balancer := self._balancers.get(name)):
+                        verb(client, balancer)
             except ServiceError as error:
                 raise self._with_log(name, error) from error
 

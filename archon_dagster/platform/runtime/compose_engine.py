@@ -17,9 +17,12 @@ from docker.errors import DockerException, NotFound
 from requests.exceptions import RequestException
 
 from archon_dagster.errors import ConfigurationError, ServiceError
-from archon_dagster.platform.runtime.protocol import ServiceStats, ServiceStatus, State
+from archon_dagster.platform.limits import Host
+from archon_dagster.platform.runtime.protocol import Replica, ServiceStats, ServiceStatus, State
 
 PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
+BALANCES = "archon.balances"
+"""The label of a balancer: the service whose port it has, and whose containers share what comes in there."""
 _ONE_OFF = "com.docker.compose.oneoff"
 _STACK = "com.docker.stack.namespace"
 
@@ -99,6 +102,19 @@ def _state(container: Container) -> State:
 def is_up(container: Container) -> bool:
     """Whether its processes exist: running, or frozen."""
     return _state(container) != "exited"
+
+
+def replica_of(container: Container) -> Replica:
+    """One container of a service; well where its health check says so, and where it has none, when it runs."""
+    state, health = _state(container), (container.attrs["State"].get("Health") or {}).get("Status", "none")
+    number = int(container.labels.get("com.docker.compose.container-number", 1))
+    return Replica(number, state, container.short_id, state == "running" and health in ("healthy", "none"))
+
+
+def host_of(client: Any) -> Host:
+    """What the engine's machine has."""
+    told = client.info()
+    return Host(int(told["NCPU"]), int(told["MemTotal"]))
 
 
 def _exit_code(state: dict[str, Any]) -> int | None:

@@ -16,6 +16,7 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,10 +63,13 @@ class ComposeProject:
     directory: Path
     name: str
 
-    def config(self) -> dict[str, Any]:
-        """The project as compose resolves it now; raises :class:`ConfigurationError` where compose refuses it."""
+    def config(self, **variables: str) -> dict[str, Any]:
+        """The project as compose resolves it now; raises :class:`ConfigurationError` where compose refuses it.
+
+        :param variables: as if they stood in the ``.env``.
+        """
         self._require()
-        code, out, said = self._run(["config", "--format", "json"], _CONFIG_LIMIT)
+        code, out, said = self._run(["config", "--format", "json"], _CONFIG_LIMIT, variables)
         if code != 0:
             raise ConfigurationError(
                 f"Docker Compose does not accept the project: {said}",
@@ -90,12 +94,20 @@ class ComposeProject:
                 todo="set ARCHON_PROJECT_DIR to the platform's directory (compose.yaml or COMPOSE_FILE in its .env)",
             )
 
-    def _run(self, arguments: list[str], limit: float) -> tuple[int, str, str]:
+    @property
+    def env_file(self) -> Path:
+        """What compose takes the project's variables from."""
+        return self.directory / ".env"
+
+    def _run(
+        self, arguments: list[str], limit: float, variables: Mapping[str, str] | None = None
+    ) -> tuple[int, str, str]:
         command = ["docker", "compose", "--ansi", "never", "--progress", "plain",
                    "--project-directory", str(self.directory), "--project-name", self.name, *arguments]  # fmt: skip
         try:
             process = subprocess.Popen(
-                command, cwd=self.directory, env=environment(), start_new_session=True, text=True, errors="replace",
+                command, cwd=self.directory, env=environment() | dict(variables or {}), start_new_session=True,
+                text=True, errors="replace",
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
         except FileNotFoundError as error:
             raise ConfigurationError(

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NoReturn
 
 from archon_dagster.errors import ConfigurationError
-from archon_dagster.platform.runtime.protocol import Exec, ServiceStats, ServiceStatus
+from archon_dagster.platform.limits import Host, Resources
+from archon_dagster.platform.runtime.protocol import Exec, Replicas, ServiceStats, ServiceStatus
 
 
 class ElsewhereRuntime:
@@ -59,6 +60,18 @@ class ElsewhereRuntime:
 
     def scale(self, service: str, replicas: int) -> None:
         self._none((service,))
+
+    def replicas(self, service: str) -> Replicas:
+        _refuse((service,))
+
+    def limit(self, service: str, limits: Resources | None) -> None:
+        self._none((service,))
+
+    def host(self) -> Host:
+        _refuse(("the host",))
+
+    def limits(self, service: str) -> Resources | None:
+        _refuse((service,))
 
     def exec(self, service: str, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> Exec:
         _refuse((service,))

@@ -19,6 +19,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from archon_dagster.errors import ServiceError
+from archon_dagster.platform.runtime import process_limits
 from archon_dagster.platform.runtime.identity import birth, lives
 from archon_dagster.platform.runtime.process_spec import ProcessSpec, write_private
 from archon_dagster.platform.runtime.process_tree import MARK
@@ -81,6 +82,7 @@ def launch(directory: Path, service: str, spec: ProcessSpec) -> Instance:
         raise ServiceError(f"{service} could not be started: {error}", where=spec.command[0]) from error
     finally:
         os.close(log)
+    process_limits.apply(process.pid, spec.limits)
     instance = Instance(
         pid=process.pid, born=birth(process.pid) or "", started=datetime.now(UTC), mark=mark, spec=spec)  # fmt: skip
     _write(directory, instance)

@@ -17,6 +17,7 @@ from archon_dagster.errors import ServiceError
 from archon_dagster.platform.runtime import process_instance as instances
 from archon_dagster.platform.runtime import process_tree as trees
 from archon_dagster.platform.runtime.process_instance import Instance
+from archon_dagster.platform.runtime.process_limits import limited
 from archon_dagster.platform.runtime.process_spec import FILE_NAME, ProcessSpec, read_spec
 from archon_dagster.platform.runtime.protocol import ServiceStatus, State
 
@@ -31,18 +32,21 @@ class ServiceProcess:
     """A service by its directory.
 
     :param grace: seconds it gets to stop by itself.
+    :param label: what it is called where that is not its directory's name.
     """
 
     directory: Path
     grace: float
+    label: str = ""
 
     @property
     def name(self) -> str:
-        return self.directory.name
+        """What it is called, in messages too."""
+        return self.label or self.directory.name
 
     def spec(self) -> ProcessSpec:
         """The current specification, as it is written."""
-        return read_spec(self.directory)
+        return limited(read_spec(self.directory), self.directory)
 
     def instance(self) -> Instance | None:
         """The instance last started, living or not."""

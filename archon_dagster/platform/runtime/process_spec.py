@@ -16,11 +16,30 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from archon_dagster.errors import ConfigurationError
 from archon_dagster.platform import whole_files
+from archon_dagster.platform.limits import Resources
 
 FILE_NAME = "spec.json"
 
 _NOT_INHERITED = ("QDRANT__", "PG", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
 """Variables of the caller's shell that would silently configure a server differently from one shell to the next."""
+
+
+PORT = "{port}"
+"""Stands for a replica's port in its command."""
+
+
+class Replication(BaseModel):
+    """How a service runs more than once.
+
+    :param command: of one replica; :data:`PORT` in it stands for the port it is given.
+    :param balancer: of the program that has the service's own port then, and shares its connections out; see
+        :mod:`archon_dagster.platform.runtime.process_scale` for what it reads and writes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    command: list[str] = Field(min_length=1)
+    balancer: list[str] = Field(min_length=1)
 
 
 class ProcessSpec(BaseModel):
@@ -36,6 +55,8 @@ class ProcessSpec(BaseModel):
     :param stop_signal: what asks this program to stop (SIGTERM makes PostgreSQL wait for its clients).
     :param program: the executable behind any wrapper; lets workers that have lost their parent be recognised.
     :param version: what the service is made of, for people.
+    :param replication: how it runs more than once; ``None``: it cannot.
+    :param limits: what it may use; ``None``: all there is.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +71,8 @@ class ProcessSpec(BaseModel):
     stop_signal: int = int(signal.SIGTERM)
     program: Path | None = None
     version: str = ""
+    replication: Replication | None = None
+    limits: Resources | None = None
 
     def resolved(self) -> ProcessSpec:
         """The same with the variables of its files read in; a variable named in ``env`` wins over the files."""

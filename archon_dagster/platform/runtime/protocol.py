@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Literal, Protocol, Self
 
+from archon_dagster.platform.limits import Host, Resources
+
 State = Literal["running", "paused", "exited", "absent"]
 
 
@@ -40,6 +42,36 @@ class ServiceStats:
     service: str
     cpu_percent: float
     memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One of the processes that do a service's work.
+
+    :param well: it gets its share of what the service is asked: who shares it out (or the engine) says so.
+    :param served: connections it has been given so far, where that is known.
+    """
+
+    number: int
+    state: State
+    instance: str
+    well: bool
+    served: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """How often a service shall run, and who there is. :param fixed: why it cannot run more than once; else empty."""
+
+    service: str
+    wanted: int
+    each: tuple[Replica, ...]
+    fixed: str = ""
+
+    @property
+    def well(self) -> int:
+        """How many of them do their work."""
+        return sum(one.well for one in self.each)
 
 
 class Exec(Protocol):
@@ -107,7 +139,29 @@ class Runtime(Protocol):
         """Build images with fresh bases (nothing to do for processes)."""
         ...
 
-    def scale(self, service: str, replicas: int) -> None: ...
+    def scale(self, service: str, replicas: int) -> None:
+        """Run a service so many times from now on, also after a later ``down`` and ``up``.
+
+        One that is added gets its share as soon as it is well, which is not waited for. One that goes gets nothing new
+        first, and time for what it has.
+        """
+        ...
+
+    def replicas(self, service: str) -> Replicas:
+        """How often a service shall run, and how each replica is."""
+        ...
+
+    def limit(self, service: str, limits: Resources | None) -> None:
+        """Remember for good what a service may use; in force from its next ``recreate`` on. ``None``: nothing said."""
+        ...
+
+    def host(self) -> Host:
+        """What the machine has that runs the services."""
+        ...
+
+    def limits(self, service: str) -> Resources | None:
+        """What a service may use, as last remembered by :meth:`limit`."""
+        ...
 
     def exec(self, service: str, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> Exec:
         """Run a command where the service runs, with its programs on the path and its environment."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from archon_dagster.backup.backup import BackupRequest, take_backup
 from archon_dagster.errors import BackupNotFound, DamagedBackup, LockLost, RepositoryBusy, RepositoryError
 from archon_dagster.repository.backends.s3.backend import S3Backend
 from archon_dagster.repository.holder import LOCK_KEY, current_holder
@@ -19,9 +21,11 @@ from archon_dagster.repository.lock import lock
 from archon_dagster.repository.names import chunk_key
 from archon_dagster.repository.repository import Repository
 from archon_dagster.repository.verification import CheckRecord
+from archon_dagster.restore.restore import CONFIRMATION, RestoreRequest, restore_backup
 from archon_dagster.stores.base import Work
 from archon_dagster_tests.eventually import eventually
 from archon_dagster_tests.integration.s3.servers import Server
+from archon_dagster_tests.unit.platform_double import Platform
 from archon_dagster_tests.unit.repository.conftest import NOON, Clock, back_up, read_back, window
 
 CONTENT = bytes(range(256)) * 12_000 + os.urandom(1_000_000)
@@ -57,6 +61,25 @@ def test_what_was_written_is_read_back_and_verified(repository: Repository, back
     assert read_back(repository, sealed) == {"content": CONTENT, "whole": CONTENT}
     assert repository.verify(sealed.id, work).passed
     assert [check.name for check in repository.checks(sealed.id)] == ["digests"]
+
+
+def test_a_new_host_restores_everything_from_the_bucket_alone(
+    server: Server, backend: S3Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old host is gone, with everything that was on its disks."""
+    for name, value in environment(server, backend).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("archon_dagster.restore.restore.wait_until_ready", lambda *_, **__: {})  # no service is probed
+    lost = Platform(tmp_path / "lost")
+    for store in lost.stores.values():
+        store.put("of the old host", "only in the backup")
+    before = lost.live()
+    take_backup(lost.context, BackupRequest(quiesce=False))
+    shutil.rmtree(tmp_path / "lost")
+    new = Platform(tmp_path / "new")
+    assert new.live() != before
+    restore_backup(new.context, RestoreRequest("latest", CONFIRMATION))
+    assert new.live() == before
 
 
 def test_an_unchanged_artifact_adds_nothing(repository: Repository) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -66,3 +69,28 @@ def test_supabase_wants_a_service_key() -> None:
         answer = supabase(key)
         assert not answer.ok and "SUPABASE_SERVICE_KEY" in answer.text
         assert key is None or key not in answer.text
+
+
+@pytest.mark.parametrize("key", [jwt("service_role"), "sb_secret_x"])
+def test_supabase_is_asked_with_the_key_without_which_it_refuses(key: str) -> None:
+    class Supabase(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.headers.get("apikey") == key else 401)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Supabase) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        where = f"http://127.0.0.1:{server.server_address[1]}"
+        answers = {
+            sent: probe(BY_NAME["supabase"], load_settings(SUPABASE_URL=where, SUPABASE_SERVICE_KEY=sent))
+            for sent in (key, "sb_secret_of_another_project")
+        }
+        server.shutdown()
+        thread.join()
+    assert [answer.ok for answer in answers.values()] == [True, False]
+    assert "401" in answers["sb_secret_of_another_project"].text

@@ -1,0 +1,124 @@
+"""What of a compose project is set by variables of its ``.env``: how often a service runs, and what it may use.
+
+There, and in no override file, because whoever types ``docker compose up -d`` the next time reads the ``.env`` and
+would drop the override. Every other line of the file stays as it is. A variable counts only where the compose file
+reads it: compose itself is asked, before anything is written.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dotenv.parser import parse_stream
+
+from archon_dagster.errors import ConfigurationError
+from archon_dagster.platform import whole_files
+from archon_dagster.platform.limits import Resources, size, size_text
+from archon_dagster.platform.runtime.compose_project import ComposeProject
+
+REPLICAS = "REPLICAS"
+_CPUS, _MEMORY, _RESERVED_CPUS, _RESERVED_MEMORY = "CPUS", "MEMORY", "CPUS_RESERVED", "MEMORY_RESERVED"
+LIMITS = (_CPUS, _MEMORY, _RESERVED_CPUS, _RESERVED_MEMORY)
+
+
+def variable(service: str, what: str) -> str:
+    """``SEARCH_REPLICAS`` is how often archon-search runs, ``QDRANT_MEMORY`` what qdrant may use."""
+    return f"{service.removeprefix('archon-').replace('-', '_').upper()}_{what}"
+
+
+def wanted(config: Mapping[str, Any], service: str) -> int:
+    """How often a service of a resolved project runs."""
+    one = config.get("services", {}).get(service, {})
+    count = one.get("deploy", {}).get("replicas", one.get("scale", 1))
+    return 1 if count is None else int(count)
+
+
+def fixed(project: ComposeProject, service: str) -> str:
+    """Why a service cannot run more than once for good; empty where it can."""
+    name = variable(service, REPLICAS)
+    one = project.config(**{name: "7"})
+    said = one.get("services", {}).get(service, {})
+    if "container_name" in said:
+        return f"the compose file gives it the container_name {said['container_name']}: there is one of a name"
+    if any(port.get("published") for port in said.get("ports", [])):
+        return "the compose file publishes a port of it: a second container finds the port taken; publish a balancer's"
+    if wanted(one, service) != 7:
+        return f"the compose file does not read {name}, so the next `up` would forget it: replicas: ${{{name}:-1}}"
+    return ""
+
+
+def limits_of(project: ComposeProject, service: str) -> Resources | None:
+    """What the ``.env`` says a service may use; ``None`` where that is left to the compose file."""
+    known = read(project.env_file)
+    cpus, memory, reserved_cpus, reserved_memory = (known.get(variable(service, what)) for what in LIMITS)
+    if cpus is None or memory is None:
+        return None
+    return Resources(float(cpus), size(memory), float(reserved_cpus or 0.01), size(reserved_memory or "6M"))
+
+
+def as_variables(service: str, limits: Resources | None) -> dict[str, str | None]:
+    """Limits, as the ``.env`` says them."""
+    if limits is None:
+        return {variable(service, what): None for what in LIMITS}
+    values = (
+        f"{limits.cpus:g}",
+        size_text(limits.memory),
+        f"{limits.reserved_cpus:g}",
+        size_text(limits.reserved_memory),
+    )
+    return {variable(service, what): value for what, value in zip(LIMITS, values, strict=True)}
+
+
+def require_read(project: ComposeProject, service: str, limits: Resources) -> None:
+    """:class:`ConfigurationError` where the compose file would not follow these limits; nothing was touched."""
+    named = {name: value for name, value in as_variables(service, limits).items() if value is not None}
+    said = project.config(**named)["services"].get(service, {}).get("deploy", {}).get("resources", {}).get("limits", {})
+    if float(said.get("cpus", 0)) == limits.cpus and int(said.get("memory", 0)) == limits.memory:
+        return
+    raise ConfigurationError(
+        f"the compose file does not read the limits of {service}; nothing was touched",
+        where=str(project.directory),
+        todo=f'deploy: {{resources: {{limits: {{cpus: "${{{variable(service, _CPUS)}:-2}}", '
+        f'memory: "${{{variable(service, _MEMORY)}:-2g}}"}}}}}}, as in docker/platform/compose.yaml',
+    )
+
+
+def read(file: Path) -> dict[str, str]:
+    """The variables of an ``.env``, as they are written."""
+    return {
+        binding.key: binding.value
+        for binding in parse_stream(io.StringIO(_text(file), newline=""))
+        if binding.key and binding.value is not None
+    }
+
+
+def write(file: Path, values: Mapping[str, str | None]) -> None:
+    """Set variables, or take them away (``None``); every other byte stays."""
+    left, parts = {name: value for name, value in values.items() if value is not None}, []
+    for binding in parse_stream(io.StringIO(_text(file), newline="")):
+        original = binding.original.string
+        key = binding.key
+        if key is None or key not in values:
+            parts.append(original)
+            continue
+        kept = original[: original.index(key)].removesuffix("export ")  # blank lines and remarks before it
+        value = left.pop(key, None)
+        parts.append(kept if value is None else f"{kept}{key}={value}\n")
+    if left and parts and not "".join(parts).endswith("\n"):
+        parts.append("\n")
+    parts += [f"{name}={value}\n" for name, value in left.items()]
+    whole_files.replace(file, "".join(parts).encode())
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_bytes().decode()
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            "the project's .env is not UTF-8 text; nothing was touched", where=str(file), todo="write it as text"
+        ) from error

@@ -1,0 +1,232 @@
+"""The search service of the platform's own compose file, scaled behind its balancer on a real engine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import threading
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from archon_dagster.errors import ConfigurationError, ServiceError
+from archon_dagster.platform.limits import Resources
+from archon_dagster.platform.settings import Settings, load_settings
+from archon_dagster.scaling import apply as profiles
+from archon_dagster.scaling import scale as scaling
+from archon_dagster.scaling.context import ScalingContext
+from archon_dagster_tests.docker.conftest import IMAGE, LIMIT, Compose, docker, name_of
+from archon_dagster_tests.docker.servers import CHECKOUT, free_port
+from archon_dagster_tests.eventually import eventually
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+
+SEARCH = "archon-search"
+# says who it is; at SIGTERM it takes nothing new and answers what is open, as the platform's own does
+SERVER = """\
+import http.server, json, os, signal, socket, threading, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/slow":
+            time.sleep(0.5)
+        body = json.dumps({"status": "healthy", "who": socket.gethostname()}).encode()
+        self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_): pass
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = False
+if os.path.exists("/broken/now"):
+    raise SystemExit("injected: it does not start")
+server = Server(("", 8055), Handler)
+signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+server.serve_forever(0.05)
+server.server_close()
+"""
+CHECK = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8055/health', timeout=5)"
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The search service of the platform's compose file, its image being a small program."""
+
+    project: Compose
+    port: int
+    home: Path
+
+    @property
+    def settings(self) -> Settings:
+        return load_settings(ARCHON_HOME=self.home, ARCHON_PROJECT_DIR=self.project.directory,
+                             SEARCH_SERVICE_PORT=self.port, COMPOSE_PROJECT_NAME=self.project.name)  # fmt: skip
+
+    @property
+    def context(self) -> ScalingContext:
+        return ScalingContext(self.settings, self.project.runtime)
+
+    def ask(self, path: str = "/health") -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as answer:
+            return str(json.loads(answer.read())["who"])
+
+    def who(self) -> set[str]:
+        return {self.ask() for _ in range(20)}
+
+    def containers(self) -> int:
+        return len(self.project.runtime.replicas(SEARCH).each)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    directory = tmp_path_factory.mktemp("scaling")
+    (directory / "broken").mkdir()
+    project, port = Compose(directory, name_of("scaling")), free_port()
+    for file in (CHECKOUT / "docker" / "platform").glob("[!.]*"):
+        shutil.copy(file, directory)
+    small = {
+        "command": ["python3", "-u", "-c", SERVER.replace("$", "$$")],
+        "healthcheck": {"test": ["CMD", "python3", "-c", CHECK], "interval": "1s", "start_period": "1s"},
+        "volumes": [f"{directory}/broken:/broken:ro"],
+    }
+    (directory / "small.yaml").write_text(json.dumps({"services": {SEARCH: small}}))
+    (directory / ".env").write_text(
+        f"# kept\nCOMPOSE_FILE=compose.yaml:small.yaml\nCOMPOSE_PROJECT_NAME={project.name}\nPOSTGRES_PASSWORD=x\n"
+        f"SEARCH_IMAGE={IMAGE}\nHAPROXY_IMAGE={IMAGE}\nSEARCH_SERVICE_PORT={port}\n"
+        "SEARCH_CPUS=1\nSEARCH_MEMORY=256m\n"
+    )
+    made = Platform(project, port, tmp_path_factory.mktemp("home"))
+    try:
+        project.runtime.up(SEARCH)
+        yield made
+    finally:
+        project.remove()
+
+
+@pytest.fixture
+def platform(running: Platform) -> Iterator[Platform]:
+    """With one replica, well."""
+    before = (running.project.directory / ".env").read_text()
+    yield running
+    (running.project.directory / "broken" / "now").unlink(missing_ok=True)
+    (running.project.directory / ".env").write_text(before)
+    running.project.runtime.scale(SEARCH, 1)
+    running.project.runtime.up(SEARCH)
+
+
+class Asking(threading.Thread):
+    """Asks all the time; keeps what went wrong."""
+
+    def __init__(self, platform: Platform, path: str):
+        super().__init__()
+        self.platform, self.path, self.over = platform, path, threading.Event()
+        self.failures: list[str] = []
+        self.asked = 0
+
+    def run(self) -> None:
+        while not self.over.is_set():
+            try:
+                self.platform.ask(self.path)
+            except OSError as error:
+                self.failures.append(repr(error))
+            self.asked += 1
+            self.over.wait(0.05)
+
+    def __enter__(self) -> Asking:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asked = self.asked
+        eventually(lambda: self.asked > asked + 1)
+        self.over.set()
+        self.join()
+
+
+def test_replicas_come_and_go_behind_the_balancer_and_no_request_is_lost(platform: Platform) -> None:
+    with Asking(platform, "/health") as quick, Asking(platform, "/slow") as slow:
+        assert scaling.scale(platform.context, 3).after.well == 3
+        eventually(lambda: len(platform.who()) == 3, within=30.0)
+        assert scaling.scale(platform.context, 1).after.well == 1
+    assert quick.failures + slow.failures == []
+    assert len(platform.who()) == 1
+    assert "search-balancer" not in platform.project.runtime.services()
+
+
+def test_the_number_outlives_down_and_what_an_operator_types(platform: Platform) -> None:
+    scaling.scale(platform.context, 2)
+    runtime = platform.project.runtime
+    runtime.down()
+    assert platform.containers() == 0
+    runtime.up(SEARCH)
+    assert platform.containers() == 2
+    command = ["docker", "compose", "--project-directory", str(platform.project.directory), "up", "-d", "--no-deps"]
+    for more in ([], ["--force-recreate"]):
+        subprocess.run([*command, *more, SEARCH], check=True, capture_output=True, timeout=LIMIT)
+        assert platform.containers() == 2
+    assert "# kept\n" in (platform.project.directory / ".env").read_text()
+
+
+def test_a_replica_that_is_killed_is_left_out_and_made_again(platform: Platform) -> None:
+    scaling.scale(platform.context, 2)
+    dead = platform.project.runtime.replicas(SEARCH).each[1].instance
+    docker("kill", dead)
+    eventually(lambda: platform.who() == platform.who() and len(platform.who()) == 1, within=30.0)
+    (status,) = (one for one in platform.project.runtime.status() if one.service == SEARCH)
+    assert (status.state, status.replicas) == ("running", 1)
+    assert scaling.scale(platform.context, 2).replaced == 1
+    eventually(lambda: len(platform.who()) == 2, within=30.0)
+
+
+def test_replicas_that_do_not_start_bring_back_the_number_before(platform: Platform) -> None:
+    (platform.project.directory / "broken" / "now").touch()
+    with pytest.raises(
+        ServiceError, match=r"was not scaled[\s\S]*it does not start[\s\S]*runs 1 times again, and is well"
+    ):
+        scaling.scale(platform.context, 3)
+    assert platform.containers() == 1
+    assert "SEARCH_REPLICAS=1\n" in (platform.project.directory / ".env").read_text()
+
+
+def test_a_service_whose_balancer_is_gone_is_seen_to_be_down_and_started_again(platform: Platform) -> None:
+    docker("rm", "--force", platform.project.container("search-balancer"))
+    (status,) = (one for one in platform.project.runtime.status() if one.service == SEARCH)
+    assert status.state == "exited"
+    platform.project.runtime.up(SEARCH)
+    eventually(lambda: len(platform.who()) == 1, within=30.0)
+
+
+def test_a_profile_is_a_limit_of_the_engine_that_stays(platform: Platform) -> None:
+    small = {SEARCH: {"cpus": "0.5", "memory": "128M", "reserved_cpus": "0.1", "reserved_memory": "64M"}}
+    came = profiles.apply(platform.context, "custom", small)
+    assert came.changes[0].before == Resources(1.0, 256 * 2**20, 0.01, 6 * 2**20)
+
+    def given() -> tuple[int, int, int]:
+        (told,) = json.loads(docker("inspect", platform.project.container(SEARCH)))
+        host = told["HostConfig"]
+        return host["NanoCpus"], host["Memory"], host["MemoryReservation"]
+
+    assert given() == (500_000_000, 128 * 2**20, 64 * 2**20)
+    platform.project.runtime.down()
+    platform.project.runtime.up(SEARCH)
+    assert given() == (500_000_000, 128 * 2**20, 64 * 2**20)
+    with pytest.raises(ServiceError, match="was taken back"):
+        profiles.apply(platform.context, "custom", {SEARCH: small[SEARCH] | {"memory": "6M", "reserved_memory": "6M"}})
+    assert given() == (500_000_000, 128 * 2**20, 64 * 2**20)
+
+
+def test_a_host_that_is_too_small_and_a_service_with_a_port_of_its_own_are_refused(platform: Platform) -> None:
+    huge = {SEARCH: {"cpus": "1", "memory": "4096G", "reserved_memory": "2048G"}}
+    with pytest.raises(ConfigurationError, match="cannot carry"):
+        profiles.apply(platform.context, "custom", huge)
+    own = {"services": {SEARCH: {"ports": [f"127.0.0.1:{free_port()}:8055"]}}}
+    file = platform.project.directory / "small.yaml"
+    before = file.read_text()
+    services = json.loads(before)["services"]
+    file.write_text(json.dumps({"services": {SEARCH: services[SEARCH] | own["services"][SEARCH]}}))
+    try:
+        with pytest.raises(ConfigurationError, match="publishes a port of it"):
+            scaling.scale(platform.context, 2)
+    finally:
+        file.write_text(before)
+    assert platform.containers() == 1

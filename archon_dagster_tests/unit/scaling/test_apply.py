@@ -1,0 +1,98 @@
+"""Applying a resource profile on a runtime of switches: nothing unasked, one after the other, all of it or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from archon_dagster.errors import ConfigurationError, ServiceError
+from archon_dagster.health import windows
+from archon_dagster.platform.limits import Host, Resources
+from archon_dagster.scaling.apply import apply, noted, plan
+from archon_dagster.scaling.context import ScalingContext
+from archon_dagster.scaling.profiles import PROFILES
+from archon_dagster_tests.unit.scaling.replicas_double import GIB, Scalable, context_of, healthy
+
+SEARCH, THINKING = "archon-search", "archon-intelligence"
+
+
+@pytest.fixture
+def runtime() -> Scalable:
+    return Scalable()
+
+
+@pytest.fixture
+def context(tmp_path: Path, runtime: Scalable) -> Iterator[ScalingContext]:
+    with healthy() as port:
+        yield context_of(tmp_path, port, runtime)
+
+
+def test_one_service_after_the_other_in_the_order_of_their_needs(context: ScalingContext, runtime: Scalable) -> None:
+    came = apply(context, "staging")
+    names = ("qdrant", THINKING, SEARCH)
+    assert runtime.done == [(verb, (name,)) for name in names for verb in ("limit", "recreate")]
+    assert runtime.given == PROFILES["staging"].services
+    assert [one.service for one in came.changes] == list(names)
+    assert noted(context.settings.home).profile == "staging"  # type: ignore[union-attr]
+    assert windows.ad_hoc(context.settings.home, 0.0) == []
+
+
+def test_what_holds_already_is_left_alone(context: ScalingContext, runtime: Scalable) -> None:
+    apply(context, "staging")
+    runtime.done.clear()
+    assert apply(context, "staging").changes == ()
+    assert runtime.done == []
+
+
+def test_the_first_that_is_not_well_puts_back_all_of_them(context: ScalingContext, runtime: Scalable) -> None:
+    apply(context, "development")
+    before = dict(runtime.given)
+    tight = {THINKING: {"cpus": 1, "memory": "3G"}, SEARCH: {"cpus": 1, "memory": "32M", "reserved_memory": "32M"}}
+    with pytest.raises(ServiceError, match="archon-intelligence, archon-search are what they were"):
+        apply(context, "custom", tight)
+    assert runtime.given == before
+    assert runtime.sick == set()
+    assert noted(context.settings.home).profile == "development"  # type: ignore[union-attr]
+    assert windows.ad_hoc(context.settings.home, 0.0) == []
+
+
+def test_a_way_back_that_fails_names_who_is_not_well(context: ScalingContext, runtime: Scalable) -> None:
+    runtime.given[SEARCH] = Resources(1.0, 2 * GIB)
+    runtime.least = 1000 * GIB
+    with pytest.raises(ServiceError, match=r"the way back failed too: archon-search: .*archon-search: 0 of 1"):
+        apply(context, "custom", {SEARCH: {"cpus": 1, "memory": "3G"}})
+    assert runtime.given[SEARCH] == Resources(1.0, 2 * GIB)
+
+
+@pytest.mark.parametrize("name", ["", "prod", "huge"])
+def test_an_unknown_profile_touches_nothing(context: ScalingContext, runtime: Scalable, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="development, staging, production, custom"):
+        apply(context, name)
+    assert runtime.done == []
+
+
+def test_the_reservations_of_all_replicas_count(context: ScalingContext, runtime: Scalable) -> None:
+    runtime.counts[SEARCH] = 20
+    with pytest.raises(ConfigurationError, match=r"cannot carry the profile production: .*are reserved in all"):
+        apply(context, "production")
+    assert runtime.done == []
+
+
+def test_the_host_is_the_runtimes(context: ScalingContext, runtime: Scalable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "host", lambda: Host(2, 64 * GIB))
+    with pytest.raises(ConfigurationError, match="may use 4 CPUs"):
+        apply(context, "production")
+    assert plan(context, "development").changes
+
+
+def test_what_is_not_here_is_named_and_what_does_not_run_is_not_started(
+    context: ScalingContext, runtime: Scalable
+) -> None:
+    del runtime.states["qdrant"]
+    runtime.states[THINKING] = "exited"
+    came = apply(context, "development")
+    assert came.absent == ("qdrant",)
+    assert runtime.done == [("limit", (THINKING,)), ("limit", (SEARCH,)), ("recreate", (SEARCH,))]
+    assert runtime.states[THINKING] == "exited"

@@ -1,0 +1,110 @@
+"""The variables of a compose project's ``.env``: set where they are read, every other byte left as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+from archon_dagster.errors import ConfigurationError
+from archon_dagster.platform.limits import Resources
+from archon_dagster.platform.runtime import compose_variables
+from archon_dagster.platform.runtime.compose_project import ComposeProject
+
+KEPT = """\
+# the platform
+A=1
+export B='two words'
+
+LONG="first
+SEARCH_REPLICAS=9
+last"
+"""
+LIMITS = Resources(1.5, 3 * 2**30, 0.25, 512 * 2**20)
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> Path:
+    return tmp_path / ".env"
+
+
+def test_what_is_there_stays_and_what_is_new_comes_last(env: Path) -> None:
+    env.write_text(KEPT)
+    compose_variables.write(env, {"SEARCH_REPLICAS": "3"})
+    assert env.read_text() == f"{KEPT}SEARCH_REPLICAS=3\n"
+    assert env.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_variable_is_replaced_where_it_stands_and_taken_away_again(env: Path) -> None:
+    env.write_text(f"# how often\n\nexport SEARCH_REPLICAS = 2  # two\n{KEPT}")
+    compose_variables.write(env, {"SEARCH_REPLICAS": "3"})
+    assert env.read_text() == f"# how often\n\nSEARCH_REPLICAS=3\n{KEPT}"
+    compose_variables.write(env, {"SEARCH_REPLICAS": None})
+    assert env.read_text() == f"# how often\n\n{KEPT}"
+
+
+def test_a_last_line_without_an_end_gets_one(env: Path) -> None:
+    env.write_text("A=1")
+    compose_variables.write(env, {"X_REPLICAS": "2"})
+    assert dotenv_values(env) == {"A": "1", "X_REPLICAS": "2"}
+
+
+def test_there_need_not_be_a_file(env: Path) -> None:
+    compose_variables.write(env, {"SEARCH_REPLICAS": "2"})
+    assert env.read_text() == "SEARCH_REPLICAS=2\n"
+
+
+def test_limits_are_read_back_as_they_were_written(env: Path) -> None:
+    project = ComposeProject(env.parent, "archon")
+    assert compose_variables.limits_of(project, "archon-search") is None
+    compose_variables.write(env, compose_variables.as_variables("archon-search", LIMITS))
+    assert compose_variables.limits_of(project, "archon-search") == LIMITS
+    assert compose_variables.limits_of(project, "qdrant") is None
+    assert dotenv_values(env) == {
+        "SEARCH_CPUS": "1.5", "SEARCH_MEMORY": "3G", "SEARCH_CPUS_RESERVED": "0.25", "SEARCH_MEMORY_RESERVED": "512M",
+    }  # fmt: skip
+    compose_variables.write(env, compose_variables.as_variables("archon-search", None))
+    assert env.read_text() == ""
+
+
+def test_a_file_that_is_no_text_is_left_alone(env: Path) -> None:
+    env.write_bytes(b"A=\xff\n")
+    with pytest.raises(ConfigurationError, match="nothing was touched"):
+        compose_variables.write(env, {"SEARCH_REPLICAS": "2"})
+    assert env.read_bytes() == b"A=\xff\n"
+
+
+CONFIGS = [
+    ({"container_name": "search", "deploy": {"replicas": 7}}, "container_name search"),
+    ({"ports": [{"target": 8055, "published": "8055"}], "deploy": {"replicas": 7}}, "publishes a port"),
+    ({}, r"does not read SEARCH_REPLICAS.*\$\{SEARCH_REPLICAS:-1\}"),
+    ({"deploy": {"replicas": 7}, "ports": [{"target": 8055}]}, ""),
+    ({"scale": 7}, ""),
+]
+
+
+@pytest.mark.parametrize(("said", "why"), CONFIGS)
+def test_why_a_service_cannot_run_more_than_once_is_known_before_it_is_tried(
+    said: dict[str, object], why: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import re
+
+    asked: list[dict[str, str]] = []
+
+    def config(_: ComposeProject, **variables: str) -> dict[str, object]:
+        asked.append(variables)
+        return {"services": {"archon-search": said}}
+
+    monkeypatch.setattr(ComposeProject, "config", config)
+    found = compose_variables.fixed(ComposeProject(tmp_path, "archon"), "archon-search")
+    assert re.search(why, found) if why else found == ""
+    assert asked == [{"SEARCH_REPLICAS": "7"}]
+
+
+@pytest.mark.parametrize(("config", "count"), [
+    ({"services": {"s": {"deploy": {"replicas": 3}}}}, 3), ({"services": {"s": {"scale": 2}}}, 2),
+    ({"services": {"s": {}}}, 1), ({"services": {}}, 1), ({"services": {"s": {"deploy": {"replicas": None}}}}, 1),
+])  # fmt: skip
+def test_how_often_it_runs_is_what_compose_says(config: dict[str, object], count: int) -> None:
+    assert compose_variables.wanted(config, "s") == count
