@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -42,6 +43,7 @@ def test_no_process_has_no_birth(pid: int) -> None:
     assert birth(pid) is None
 
 
+@pytest.mark.skipif(shutil.which("ps") is None, reason="no ps here: only systems that have /proc can be without it")
 def test_systems_without_proc_ask_ps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(identity, "_boot", lambda: "")
     assert birth(os.getpid()) is not None

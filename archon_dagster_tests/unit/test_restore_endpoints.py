@@ -76,3 +76,15 @@ def test_a_file_that_is_no_text_is_said(tmp_path: Path) -> None:
     file.write_bytes(b"QDRANT_URL=\xff\n")
     with pytest.raises(ConfigurationError, match="not UTF-8"):
         settings_of(tmp_path, file)
+
+
+def test_localhost_is_this_machine_also_where_nothing_resolves_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container without /etc/hosts: two spellings of the live database must still be one."""
+
+    def unknown(*_: object, **__: object) -> object:
+        raise OSError("no name server, no hosts file")
+
+    monkeypatch.setattr("socket.getaddrinfo", unknown)
+    for name in ("localhost", "LOCALHOST.", "db.localhost", ""):
+        assert Endpoint(name, 5432).is_same(Endpoint("127.0.0.1", 5432, "archon"))
+    assert not Endpoint("elsewhere", 5432).is_same(Endpoint("127.0.0.1", 5432))
