@@ -128,8 +128,10 @@ class _Rolling:
     context: ScalingContext
     made: Applied
     touched: list[Change] = field(default_factory=list)
+    running: set[str] = field(default_factory=set)
 
     def run(self) -> None:
+        self.running = {one.service for one in self.context.runtime.status() if one.state == "running"}
         try:
             for change in self.made.changes:
                 with self.context.step(change.service, f"limits {_words(change.after)}"):
@@ -146,8 +148,7 @@ class _Rolling:
         runtime.limit(service, limits)
         if change is not None:
             self.touched.append(change)
-        state = next(one.state for one in runtime.status() if one.service == service)
-        if state == "running":  # what does not run has them from its next start on
+        if service in self.running:  # what did not run has them from its next start on
             runtime.recreate(service)
             wait_until_well(service, self.context.settings, runtime, check)
 

@@ -136,14 +136,15 @@ class Asking:
     def _run(self) -> None:
         while not self._over.is_set():
             self.asked += 1
+            begin = time.monotonic()
             try:
                 self._platform.ask(self._path)
-            except urllib.error.URLError as error:  # while it asked to be let in
-                self.turned_away.append(time.monotonic())
-                if not isinstance(error.reason, ConnectionRefusedError | ConnectionResetError):
-                    self.failures.append(repr(error))
             except OSError as error:
-                self.failures.append(repr(error))
+                cause = error.reason if isinstance(error, urllib.error.URLError) else error
+                if isinstance(cause, ConnectionRefusedError | ConnectionResetError) and time.monotonic() < begin + 0.5:
+                    self.turned_away.append(time.monotonic())  # at the door: nobody had begun to work on it
+                else:
+                    self.failures.append(repr(error))
 
     def __enter__(self) -> Asking:
         self._thread.start()

@@ -23,6 +23,7 @@ class Replica:
     well: bool = False
     draining: bool = False
     served: int = 0
+    turn: int = 0  # of the last connection it was given: whoever waits longest is next
 
 
 class Rotation:
@@ -35,6 +36,7 @@ class Rotation:
     def __init__(self, ports: Iterable[int], failures: int = 2, successes: int = 2):
         self._failures, self._successes = failures, successes
         self._replicas: dict[int, Replica] = {}
+        self._turns = 0
         self.replace(ports)
 
     def replace(self, ports: Iterable[int]) -> None:
@@ -55,9 +57,11 @@ class Rotation:
         able = [one for one in self._replicas.values() if not one.draining and one.port not in avoid]
         if not able:
             return None
-        chosen = min([one for one in able if one.well] or able, key=lambda one: (one.open, one.served))
+        chosen = min([one for one in able if one.well] or able, key=lambda one: (one.open, one.turn))
         chosen.open += 1
         chosen.served += 1
+        self._turns += 1
+        chosen.turn = self._turns
         return chosen
 
     def ended(self, replica: Replica) -> None:

@@ -59,7 +59,11 @@ class Scalable(SwitchRuntime):
         super().recreate(*services)
         for name in services:
             limits = self.given.get(name)
-            (self.sick.add if limits and limits.memory < self.least else self.sick.discard)(name)
+            if limits and limits.memory < self.least:  # it ends at once
+                self.sick.add(name)
+                self.states[name] = "exited"
+            else:
+                self.sick.discard(name)
 
     def host(self) -> Host:
         return Host(8, 32 * GIB)
