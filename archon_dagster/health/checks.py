@@ -1,6 +1,7 @@
 """Samples as Dagster events: what a check says, and what an asset shows."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -93,8 +94,14 @@ def metadata(name: str, found: Tick, history: History) -> Metadata:
 
 
 def _known(sample: Sample) -> Iterator[Facet]:
-    if not sample.maintenance:
-        yield from (facet for facet in sample.facets if facet.passed is not None)
+    """What is told of a sample. A service that cannot be reached is not ready either: a green answer of before would
+    stay beside the red one and mislead."""
+    if sample.maintenance:
+        return
+    for facet in sample.facets:
+        known = replace(facet, passed=False) if facet.name == "ready" and not sample.reached else facet
+        if known.passed is not None:
+            yield known
 
 
 def _severity(facet: Facet, causes: tuple[str, ...]) -> dg.AssetCheckSeverity:

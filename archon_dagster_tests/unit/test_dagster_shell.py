@@ -280,10 +280,10 @@ def test_everything_that_changes_the_platform_is_in_its_pool() -> None:
         assert defs.resolve_job_def(job).get_node_named(op).definition.pools == {"platform"}
 
 
-def test_materializing_everything_backs_up_and_probes_and_restores_nothing() -> None:
+def test_materializing_everything_backs_up_probes_and_measures_and_restores_nothing() -> None:
     graph = defs.resolve_asset_graph()
     groups = {(graph.get(key).group_name, key.path[0]) for key in graph.executable_asset_keys}
-    assert groups == {("backup", "backup"), ("health", "health")}
+    assert groups == {("backup", "backup"), ("health", "health"), ("performance", "performance")}
 
 
 @pytest.mark.parametrize(

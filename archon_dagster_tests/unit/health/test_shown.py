@@ -8,10 +8,11 @@ import pytest
 from rich.console import Console
 
 from archon_dagster.cli.health import drawn
+from archon_dagster.health.checks import evaluations
 from archon_dagster.health.evaluation import ServiceState
 from archon_dagster.health.knowledge import Knowledge
 from archon_dagster.health.monitor import Tick
-from archon_dagster.health.samples import Facet
+from archon_dagster.health.samples import Facet, Sample
 from archon_dagster.health.state import MonitorState
 from archon_dagster_tests.unit.health.samples import sample
 
@@ -37,3 +38,11 @@ def test_how_old_the_counts_are_is_said_where_they_were_compared(passed: bool) -
 @pytest.mark.parametrize(("passed", "at"), [(None, 958.0), (True, 0.0)])
 def test_where_nothing_was_compared_nothing_is_said_of_counts(passed: bool | None, at: float) -> None:
     assert "ago" not in shown(Facet("consistent", passed, "there is no good backup"), at)["memgraph"]
+
+
+def test_what_cannot_be_reached_is_not_shown_as_ready() -> None:
+    """Nobody has asked it, so its last answer would stay green beside the red check."""
+    dead = Sample("archon-mcp", 1.0, (Facet("reachable", False, "refused"), Facet("ready", None), Facet("fast", None)))
+    assert {one.check_name: one.passed for one in evaluations(dead, ())} == {"reachable": False, "ready": False}
+    silent = Sample("archon-mcp", 1.0, (Facet("reachable", True), Facet("ready", None), Facet("fast", None)))
+    assert {one.check_name: one.passed for one in evaluations(silent, ())} == {"reachable": True}
