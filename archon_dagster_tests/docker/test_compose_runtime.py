@@ -198,7 +198,7 @@ def test_frozen_services_go_on_while_somebody_has_broken_the_compose_file(projec
     project.runtime.unpause("qdrant")
     assert [(status.service, status.state) for status in project.runtime.status()] == [("qdrant", "running")]
     project.runtime.stop("qdrant")
-    with pytest.raises(ServiceError, match="docker compose up failed"):
+    with pytest.raises(ConfigurationError, match="does not accept the project"):
         project.runtime.up("qdrant")
     project.write({"qdrant": program(POLITE)})
 
