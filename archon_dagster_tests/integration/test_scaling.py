@@ -33,7 +33,7 @@ from archon_dagster.scaling.sensors import search_autoscaler
 from archon_dagster_tests.eventually import eventually
 from drills.load import Load, Running, put_on
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(600)]
 
 SEARCH = "archon-search"
 
