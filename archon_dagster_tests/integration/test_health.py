@@ -37,7 +37,7 @@ from archon_dagster.stores.base import StoreName
 from archon_dagster_tests.integration.conftest import clean
 from archon_dagster_tests.integration.test_sandbox_vectors_failures import GOOD, broken
 from archon_dagster_tests.integration.vector_server import upload
-from archon_dagster_tests.platforms import lifecycle
+from archon_dagster_tests.platforms import lifecycle, only_processes
 
 pytestmark = pytest.mark.sandbox
 
@@ -595,6 +595,7 @@ def test_response_times_are_numbers_that_plot_and_a_table(sensor: Sensor) -> Non
     assert History(sensor.watch.home).of("qdrant")
 
 
+@only_processes("the platform's directory has a compose file there")
 def test_without_a_platform_the_sensor_skips(sensor: Sensor) -> None:
     sensor.watch.settings = sensor.watch.settings.model_copy(update={"runtime": "elsewhere"})
     result = sensor.tick(runtime="compose")

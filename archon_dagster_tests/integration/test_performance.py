@@ -28,11 +28,11 @@ from archon_dagster.performance.tuning.drift import look
 from archon_dagster.performance.tuning.planning import TuneRequest
 from archon_dagster.platform.readiness import wait_until_ready
 from archon_dagster.platform.settings import Settings
+from archon_dagster.sandbox import lifecycle
 from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.sandbox.misbehaviour import behave, misbehave
 from archon_dagster.sandbox.seed import seed
 from archon_dagster.stores.base import Progress
-from archon_dagster_tests.platforms import lifecycle
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(600)]
 

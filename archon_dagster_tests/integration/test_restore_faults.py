@@ -29,7 +29,7 @@ from archon_dagster.sandbox.seed import seed
 from archon_dagster.stores.base import StoreName
 from archon_dagster.stores.vectors.store import VectorStore
 from archon_dagster_tests.integration.broken_wire import broken_wire
-from archon_dagster_tests.platforms import lifecycle
+from archon_dagster_tests.platforms import lifecycle, only_processes
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 
@@ -237,6 +237,7 @@ def test_an_upload_that_arrives_damaged_is_refused_by_the_server_and_put_back(pl
     assert case.fingerprint() == case.backup.fingerprint("vectors")
 
 
+@only_processes("what is limited is a process of this machine")
 @pytest.mark.skipif("ARCHON_SANDBOX_QDRANT" in os.environ, reason="a killed server: does not hold on a real server")
 @pytest.mark.parametrize("store", ["vectors", "relational"])
 def test_a_server_that_cannot_write_more_has_its_old_data_again(platform: Sandbox, store: StoreName) -> None:

@@ -13,8 +13,8 @@ import pytest
 
 from archon_dagster.backup.backup import BackupRequest, take_backup
 from archon_dagster.context import open_context
+from archon_dagster.sandbox import lifecycle
 from archon_dagster.sandbox.seed import seed
-from archon_dagster_tests.platforms import lifecycle
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 
