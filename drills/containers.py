@@ -26,7 +26,6 @@ from archon_dagster.platform.runtime import compose_engine as engines
 from archon_dagster.platform.runtime.compose import ComposeRuntime
 from archon_dagster.platform.runtime.compose_project import ComposeProject
 from archon_dagster.platform.runtime.process_spec import ProcessSpec, read_spec, write_private
-from archon_dagster.platform.settings import Settings
 from archon_dagster.sandbox import environment as env
 from archon_dagster.sandbox import lifecycle, postgres
 from archon_dagster.sandbox.layout import EXTERNALS, SERVICE_OF_STORE, Layout, layout_of
@@ -66,10 +65,6 @@ class ContainerSandbox(Sandbox):
     @property
     def environment(self) -> dict[str, str]:
         return _variables(self.home)
-
-    @property
-    def settings(self) -> Settings:
-        return env.settings_of(layout_of(self.home), self.environment)
 
     @property
     def runtime(self) -> Containers:  # type: ignore[override]

@@ -8,15 +8,8 @@ import dagster as dg
 
 from archon_dagster.backup.jobs import backup_job
 from archon_dagster.platform.settings import load_settings
+from archon_dagster.schedules import one_tick
 from archon_dagster.stores.base import STORES, StoreName
-
-BUSY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 def _schedule(
@@ -34,10 +27,7 @@ def _schedule(
         description=description,
     )
     def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        busy = dg.RunsFilter(job_name=backup_job.name, statuses=BUSY)
-        if context.instance.get_runs_count(busy):
-            return dg.SkipReason("a backup is queued or running already")
-        return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat(), run_config=config)
+        return one_tick(context, backup_job.name, config)
 
     return tick
 

@@ -13,7 +13,8 @@ from archon_dagster import errors
 from archon_dagster.cli import webserver
 from archon_dagster.cli.following import follow, reason_of
 from archon_dagster.cli.instance import open_instance, prepare
-from archon_dagster.errors import ArchonError
+from archon_dagster.cli.signals import noted_signals
+from archon_dagster.errors import ArchonError, Cancelled
 from archon_dagster.platform.settings import Settings
 
 BUDGET = 86_400.0  # seconds a run is followed at most
@@ -51,16 +52,21 @@ def _in_process(settings: Settings, job: str, config: dict[str, Any], on_line: C
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}  # the run's log is in the UI
     token = NEWS.set(on_line)
     try:
-        with open_instance(settings) as instance:
+        with open_instance(settings) as instance, noted_signals() as interrupted:
             result = defs.resolve_job_def(job).execute_in_process(
                 run_config={**config, **quiet}, instance=instance, raise_on_error=False
             )
             run = instance.get_run_by_id(result.run_id)
+            unheard = result.success and interrupted()
     finally:
         NEWS.reset(token)
     if not result.success:
         reason, kind = reason_of(iter(result.all_events))
         raise _error(kind, f"the job {job} failed: {reason or 'see its log'}", f"run {result.run_id}")
+    if unheard:
+        raise Cancelled(
+            f"interrupted, but the job {job} had come to its end", where=f"run {result.run_id}", todo="archon status"
+        )
     tags = run.tags if run else {}
     return Outcome(result.run_id, tags.get("archon/backup"), safety=tags.get("archon/safety"))
 

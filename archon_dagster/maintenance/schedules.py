@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from archon_dagster.backup.schedules import BUSY
 from archon_dagster.maintenance.jobs import retention_job, weekly_maintenance_job
 from archon_dagster.maintenance.retention import CONFIRMATION
 from archon_dagster.platform.settings import load_settings
+from archon_dagster.schedules import one_tick
 
 
 @dg.schedule(
@@ -18,9 +18,7 @@ from archon_dagster.platform.settings import load_settings
 )
 def weekly_maintenance(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """One tick."""
-    if context.instance.get_runs_count(dg.RunsFilter(job_name=weekly_maintenance_job.name, statuses=BUSY)):
-        return dg.SkipReason("the maintenance is queued or at work already")
-    return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
+    return one_tick(context, weekly_maintenance_job.name)
 
 
 @dg.schedule(
@@ -33,8 +31,5 @@ def weekly_maintenance(context: dg.ScheduleEvaluationContext) -> dg.RunRequest |
 )
 def retention(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """One tick."""
-    if context.instance.get_runs_count(dg.RunsFilter(job_name=retention_job.name, statuses=BUSY)):
-        return dg.SkipReason("retention is queued or at work already")
     confirm = CONFIRMATION if load_settings().retention_apply else ""
-    config = {"ops": {"prune": {"config": {"confirm": confirm}}}}
-    return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat(), run_config=config)
+    return one_tick(context, retention_job.name, {"ops": {"prune": {"config": {"confirm": confirm}}}})

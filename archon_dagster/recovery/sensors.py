@@ -14,7 +14,6 @@ import dagster as dg
 from archon_dagster.alerts.alerting import Alerting
 from archon_dagster.alerts.book import Raised
 from archon_dagster.alerts.failures import ui_page
-from archon_dagster.backup.schedules import BUSY
 from archon_dagster.errors import ConfigurationError
 from archon_dagster.platform import automation
 from archon_dagster.platform.runtime.open import open_runtime
@@ -30,6 +29,7 @@ from archon_dagster.recovery.noting import Standing, note, note_others, settle
 from archon_dagster.recovery.recover import SERVICE_VERBS
 from archon_dagster.recovery.tools import WorkerFile, policy_now
 from archon_dagster.resources import Operations
+from archon_dagster.schedules import BUSY
 
 MOST_RUNS = 12  # of one incident that is still open: more only fail again
 GRACE = timedelta(seconds=90)  # a run that has never signed may take so long to import what it needs

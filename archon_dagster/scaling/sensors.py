@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from archon_dagster.backup.schedules import BUSY
 from archon_dagster.errors import ArchonError, ConfigurationError
 from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.settings import load_settings
 from archon_dagster.resources import Operations
 from archon_dagster.scaling.jobs import scale_search_job
 from archon_dagster.scaling.watch import look
+from archon_dagster.schedules import BUSY
 
 
 @dg.sensor(

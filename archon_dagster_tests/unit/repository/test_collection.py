@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from archon_dagster.repository.names import manifest_key
 from archon_dagster.repository.repository import Repository
 from archon_dagster.repository.verification import CheckRecord
 from archon_dagster.stores.base import Work
+from archon_dagster_tests.eventually import eventually
 from archon_dagster_tests.unit.repository.conftest import NOON, Clock, back_up, chunk_path, read_back
 
 GRACE = timedelta(hours=24)
@@ -170,7 +170,15 @@ def _freeze(lease: Lease) -> None:
     """As if the process stood still: nothing renews the lease any more."""
     lease._end.set()
     lease._heart.join()
-    time.sleep(0.35)  # longer than the lease
+    eventually(lambda: _is_over(lease), within=5.0)
+
+
+def _is_over(lease: Lease) -> bool:
+    try:
+        lease.check()
+    except LockLost:
+        return True
+    return False
 
 
 def test_a_collection_that_lost_the_lock_stops(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from archon_dagster.errors import ConfigurationError, ServiceError
@@ -13,20 +10,9 @@ from archon_dagster.platform.limits import Host, Resources
 from archon_dagster.scaling.apply import apply, noted, plan
 from archon_dagster.scaling.context import ScalingContext
 from archon_dagster.scaling.profiles import PROFILES
-from archon_dagster_tests.unit.scaling.replicas_double import GIB, Scalable, context_of, healthy
+from archon_dagster_tests.unit.scaling.replicas_double import GIB, Scalable
 
 SEARCH, THINKING = "archon-search", "archon-intelligence"
-
-
-@pytest.fixture
-def runtime() -> Scalable:
-    return Scalable()
-
-
-@pytest.fixture
-def context(tmp_path: Path, runtime: Scalable) -> Iterator[ScalingContext]:
-    with healthy() as port:
-        yield context_of(tmp_path, port, runtime)
 
 
 def test_one_service_after_the_other_in_the_order_of_their_needs(context: ScalingContext, runtime: Scalable) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,18 +12,7 @@ from archon_dagster.platform.limits import Resources
 from archon_dagster.repository.repository import Repository
 from archon_dagster.scaling.context import ScalingContext
 from archon_dagster.scaling.scale import SERVICE, plan, scale
-from archon_dagster_tests.unit.scaling.replicas_double import GIB, Scalable, context_of, healthy
-
-
-@pytest.fixture
-def runtime() -> Scalable:
-    return Scalable()
-
-
-@pytest.fixture
-def context(tmp_path: Path, runtime: Scalable) -> Iterator[ScalingContext]:
-    with healthy() as port:
-        yield context_of(tmp_path, port, runtime)
+from archon_dagster_tests.unit.scaling.replicas_double import GIB, Scalable
 
 
 @pytest.mark.parametrize(("have", "want", "steps"), [(1, 4, [2, 3, 4]), (4, 2, [3, 2]), (2, 2, [])])
