@@ -6,31 +6,19 @@ foretold from less than a day.
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import TypeAdapter
 
 from archon_dagster.errors import ArchonError
 from archon_dagster.maintenance.step import Done, MaintenanceContext
+from archon_dagster.platform.disks import Sample, look
 from archon_dagster.platform.settings import Settings
 from archon_dagster.platform.whole_files import read, write
 
 KEPT = 60
 _DAY = 86_400.0
-
-
-class Sample(BaseModel):
-    """One look at one disk. ``at`` in seconds since the epoch, the rest in bytes."""
-
-    model_config = ConfigDict(frozen=True)
-
-    disk: str
-    at: float
-    used: int
-    total: int
 
 
 _FILE: TypeAdapter[list[Sample]] = TypeAdapter(list[Sample])
@@ -56,19 +44,6 @@ def report(context: MaintenanceContext) -> Done:
             todo="free space: archon backups, old logs, images (docker system df); below 64 MiB Qdrant refuses writes",
         )
     return Done("; ".join(lines), tuple(lines))
-
-
-def look(settings: Settings, clock: Callable[[], float]) -> list[Sample]:
-    """The disks that hold the home, the project, and the repository where that is a directory; each once."""
-    places = [settings.home, settings.project_dir]
-    if "://" not in settings.repository:
-        places.append(Path(settings.repository))
-    found: dict[int, Sample] = {}
-    for place in filter(Path.exists, places):
-        usage = shutil.disk_usage(place)
-        sample = Sample(disk=str(place), at=clock(), used=usage.total - usage.free, total=usage.total)
-        found.setdefault(place.stat().st_dev, sample)
-    return list(found.values())
 
 
 def bounded(samples: Sequence[Sample]) -> list[Sample]:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import psutil
 
-from archon_dagster.maintenance.disk import look as look_at_disks
 from archon_dagster.performance.measures import Area, Fact, Found, Missing, Reading, Site
+from archon_dagster.platform.disks import look as look_at_disks
 
 LOOKS = 3  # one look at a processor says little
 _INTERVAL = 1.0  # seconds over which the machine's processors are looked at

@@ -75,7 +75,11 @@ class Decision:
 
     @property
     def why(self) -> str:
-        return ", ".join(self.keeps) or "newer backups of the same stores fill every place of the policy"
+        if self.goes:
+            return "newer backups of the same stores fill every place of the policy"
+        good = [why for why in self.keeps if why.startswith(LAST_GOOD)]
+        others = [why for why in self.keeps if why not in good]
+        return ", ".join([*others, *(good if len(good) == 1 else [LAST_GOOD] if good else [])])
 
 
 @dataclass(frozen=True, slots=True)
