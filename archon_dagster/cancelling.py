@@ -25,8 +25,10 @@ def run_cancellable(work: Callable[[], T], cancel: threading.Event, *, cleanup_l
     """
     results: list[T] = []
     errors: list[BaseException] = []
-    # an event and not Thread.join: before Python 3.13 a join that is interrupted takes the thread for dead
-    done = threading.Event()
+    # Not Thread.join: before Python 3.13 a join that is interrupted takes the thread for dead. Not an event: one that
+    # is interrupted at the wrong bytecode keeps its inner lock, and nobody could set it any more. A lock is one step.
+    at_work = threading.Lock()
+    at_work.acquire()
 
     def run() -> None:
         try:
@@ -34,27 +36,27 @@ def run_cancellable(work: Callable[[], T], cancel: threading.Event, *, cleanup_l
         except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
             errors.append(error)
         finally:
-            done.set()
+            at_work.release()
 
     thread = threading.Thread(target=run, name="operation", daemon=True)
     try:
         thread.start()
-        while not done.wait(POLL):
+        while not at_work.acquire(timeout=POLL):
             pass
     except BaseException:
         cancel.set()
         if thread.ident is not None:
-            _wait_for(done, cleanup_limit)
+            _wait_for(at_work, cleanup_limit)
         raise
     if errors:
         raise errors[0]
     return results[0]
 
 
-def _wait_for(done: threading.Event, limit: float) -> None:
+def _wait_for(at_work: threading.Lock, limit: float) -> None:
     deadline = time.monotonic() + limit
-    while not done.is_set() and time.monotonic() < deadline:
+    while at_work.locked() and time.monotonic() < deadline:
         try:
-            done.wait(POLL)
+            time.sleep(POLL)
         except BaseException:  # noqa: BLE001, S112 - the first interrupt is raised when the clean-up is done
             continue

@@ -1,4 +1,4 @@
-"""Whether somebody asked this process to end, whoever holds the signal handlers.
+"""Whether somebody asked this process to end, whoever holds the signal handlers; and a time when nobody may.
 
 While Dagster executes a run in this process it keeps the signals back until a step begins, and forgets those that come
 after the last one (``dagster._utils.interrupts.capture_interrupts``). The kernel's word is asked instead.
@@ -39,3 +39,24 @@ def noted_signals() -> Iterator[Callable[[], bool]]:
         signal.set_wakeup_fd(before)
         reader.close()
         writer.close()
+
+
+@contextmanager
+def signals_held_back() -> Iterator[None]:
+    """SIGINT and SIGTERM come when the block has ended: for imports, which an interrupt would leave half done.
+
+    A module that is half imported, or an import lock that is never given back, is met by whoever cleans up. (Blocking
+    the signals would not do: the kernel gives them to any other thread, and Python handles them in this one.)
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = list[int]()
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])

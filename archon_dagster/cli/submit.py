@@ -13,7 +13,7 @@ from archon_dagster import errors
 from archon_dagster.cli import webserver
 from archon_dagster.cli.following import follow, reason_of
 from archon_dagster.cli.instance import open_instance, prepare
-from archon_dagster.cli.signals import noted_signals
+from archon_dagster.cli.signals import noted_signals, signals_held_back
 from archon_dagster.errors import ArchonError, Cancelled
 from archon_dagster.platform.settings import Settings
 
@@ -45,9 +45,10 @@ def run_job(settings: Settings, job: str, config: dict[str, Any], on_line: Calla
 
 
 def _in_process(settings: Settings, job: str, config: dict[str, Any], on_line: Callable[[str], None]) -> Outcome:
-    prepare(settings)
-    from archon_dagster.definitions import defs
-    from archon_dagster.resources import NEWS
+    with signals_held_back():  # all of Dagster is imported: seconds
+        prepare(settings)
+        from archon_dagster.definitions import defs
+        from archon_dagster.resources import NEWS
 
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}  # the run's log is in the UI
     token = NEWS.set(on_line)

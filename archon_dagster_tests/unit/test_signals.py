@@ -12,7 +12,7 @@ import pytest
 from dagster._utils.interrupts import capture_interrupts
 
 from archon_dagster.cli import submit
-from archon_dagster.cli.signals import noted_signals
+from archon_dagster.cli.signals import noted_signals, signals_held_back
 from archon_dagster.errors import Cancelled
 from archon_dagster.platform.settings import load_settings
 
@@ -49,6 +49,22 @@ def test_beside_the_main_thread_there_are_no_signals() -> None:
     thread.start()
     thread.join(10)
     assert said == [False]
+
+
+def test_an_interrupt_waits_for_an_import_even_where_another_thread_gets_it() -> None:
+    reached = False
+    idle = threading.Event()
+    other = threading.Thread(target=idle.wait, args=(10,))
+    before = signal.getsignal(signal.SIGINT)
+    other.start()
+    with pytest.raises(KeyboardInterrupt), signals_held_back():
+        signal.pthread_kill(other.ident or 0, signal.SIGINT)
+        idle.wait(0.05)  # bytecodes enough for Python to handle it
+        reached = True
+    idle.set()
+    other.join(10)
+    assert reached
+    assert signal.getsignal(signal.SIGINT) == before
 
 
 def test_a_run_that_ended_before_it_heard_the_interrupt_is_no_success(
