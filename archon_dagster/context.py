@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 
 from archon_dagster.errors import Cancelled
+from archon_dagster.known_repository import open_repository
 from archon_dagster.platform.runtime.elsewhere import ElsewhereRuntime
 from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.runtime.protocol import Runtime
@@ -166,7 +167,7 @@ def open_context(
         settings=settings,
         runtime=runtime,
         stores=open_stores(settings, runtime),
-        repository=Repository.open(settings.repository, create=live, check=lambda: _require_wanted(cancel)),
+        repository=open_repository(settings, create=live, check=lambda: _require_wanted(cancel)),
         cancel=cancel,
         report=report,
     )

@@ -6,6 +6,7 @@ ArchonError
  ├── Cancelled                 stopped on request; what was begun has been cleaned up
  ├── ServiceError              a service could not be started, stopped or reached; carries its last log lines
  ├── RepositoryError           the backup repository could not be read or written
+ │    ├── RepositoryMissing    there is none at its address
  │    ├── BackupNotFound       no backup matches the selector
  │    ├── DamagedBackup        names the backup, the artifact and the chunk
  │    └── RepositoryBusy       names the holder of the lock and since when
@@ -59,6 +60,10 @@ class ServiceError(ArchonError):
 
 class RepositoryError(ArchonError):
     """The backup repository could not be read or written."""
+
+
+class RepositoryMissing(RepositoryError):
+    """There is no repository at the address."""
 
 
 class BackupNotFound(RepositoryError):

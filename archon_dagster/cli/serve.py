@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from archon_dagster.cli.supervision import Program, keep_running, tail
 from archon_dagster.errors import ConfigurationError, ServiceError
 from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.settings import Settings, load_settings
+from archon_dagster.sandbox.ports import any_free, choose
 
 LOADED = """{ workspaceOrError { ... on Workspace { locationEntries {
   locationOrLoadError { __typename ... on PythonError { message } } } } } }"""
@@ -115,7 +115,7 @@ def running_dagster(settings: Settings, port: int) -> Iterator[Dagster]:
     """The webserver and the daemon for the block."""
     console.print("[bold]starting Dagster[/]")
     home = prepare(settings)
-    chosen = free_port(port)
+    chosen = choose([port]) if port else any_free()
     if port not in (0, chosen):
         console.print(f"  port {port} is taken: using {chosen}")
     url = f"http://127.0.0.1:{chosen}"
@@ -146,19 +146,6 @@ def programs(home: Path, url: str, port: int) -> tuple[Program, Program]:
         Program("webserver", log, web, lambda process: wait_for_webserver(url, process, log)),
         Program("daemon", home / "daemon.log", daemon, lambda _: None),
     )
-
-
-def free_port(wanted: int) -> int:
-    """``wanted`` where it is free, else one the system picks."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise ServiceError("no free port on 127.0.0.1", todo="stop something that listens, then try again")
 
 
 def wait_for_webserver(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 
-from archon_dagster.errors import BackupNotFound, DamagedBackup, RepositoryError
+from archon_dagster.errors import BackupNotFound, DamagedBackup, RepositoryError, RepositoryMissing
 from archon_dagster.repository import lock as locking
 from archon_dagster.repository.backends.base import Backend, Check, ObjectExists, ObjectNotFound, both, no_check
 from archon_dagster.repository.backends.heeding import after, tidying
@@ -87,7 +87,7 @@ class Repository:
         if has_config(backend):
             return cls(storage, load_config(backend), check)
         if not create:
-            raise RepositoryError(
+            raise RepositoryMissing(
                 "there is no backup repository here",
                 where=backend.describe(),
                 todo="check the setting ARCHON_REPOSITORY and that the disk is mounted; the first backup makes one",

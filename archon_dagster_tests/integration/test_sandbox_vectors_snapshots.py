@@ -116,7 +116,7 @@ def test_snapshots_of_a_real_server_are_restored(client: httpx.Client, name: str
     ("name", "count"),
     [("archon_vectors", 237), ("code_generation_patterns", 300), ("incremental-4-one-percent-added", 4040)],
 )
-@pytest.mark.skipif(not LARGE.is_dir(), reason="the larger recorded snapshots are not beside the checkout")
+@pytest.mark.skipif(not LARGE.is_dir(), reason="needs the recorded data beside the checkout")
 def test_larger_snapshots_of_a_real_server_are_restored(client: httpx.Client, name: str, count: int) -> None:
     answer = upload(client, f"large_{name}", (LARGE / f"{name}.snapshot").read_bytes())
     assert (answer.status_code, counted(client, f"large_{name}")) == (200, count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -62,14 +63,14 @@ class Up:
 
 
 @contextmanager
-def running_up(home: Path, *options: str) -> Iterator[Up]:
+def running_up(home: Path, *options: str, port: int = 0) -> Iterator[Up]:
     home.mkdir(exist_ok=True)
     # what is broken here on purpose must stay so: a recovery would go first, and cancel the backup that is looked at
     automation.pause(home, timedelta(hours=1), "servers are frozen and killed on purpose", datetime.now(UTC))
     log = home.parent / f"{home.name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*ARCHON, "up", "--port", "0", "--no-seed", *options],
+            [*ARCHON, "up", "--port", str(port), "--no-seed", *options],
             stdout=output, stderr=output, env={**os.environ, "ARCHON_HOME": str(home)},
         )  # fmt: skip
     up = Up(home, log, process)
@@ -186,7 +187,11 @@ def test_a_killed_daemon_is_started_again(up: Up) -> None:
 
 
 def test_a_webserver_that_keeps_dying_is_given_up_and_everything_is_stopped(tmp_path: Path) -> None:
-    with running_up(tmp_path / "home", "--no-platform") as up:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as other,
+        running_up(tmp_path / "home", "--no-platform", port=(taken := other.getsockname()[1])) as up,
+    ):
+        assert up.said(f"port {taken} is taken: using ") and not up.url.endswith(f":{taken}")
         for restart in range(1, 4):
             up.program("dagster_webserver").kill()
             eventually(lambda restart=restart: up.said("the webserver works again", restart), 90)  # type: ignore[misc]

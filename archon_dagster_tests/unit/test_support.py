@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -54,3 +55,19 @@ def test_the_check_runs_as_a_plain_file_before_anything_is_installed(tmp_path: P
         [sys.executable, "-I", "-S", source], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_make_stops_on_an_unsupported_machine_before_it_installs_anything(tmp_path: Path) -> None:
+    checkout = Path(__file__).parents[2]
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copy(checkout / name, tmp_path)
+    checked = tmp_path / "archon_dagster" / "sandbox" / "support.py"
+    checked.parent.mkdir(parents=True)
+    source = Path(support.__file__).read_text()
+    checked.write_text(source.replace("_OLDEST_GLIBC = (2, 34)", "_OLDEST_GLIBC = (99, 0)").replace('("arm64",)', "()"))
+    done = subprocess.run(
+        ["make", "demo", f"PYTHON={sys.executable}"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "the embedded platform cannot run here" in done.stderr and "docs/docker.md" in done.stderr
+    assert not (tmp_path / ".venv").exists()

@@ -29,7 +29,7 @@ def snapshot_of(version: str, collection: str, scratch: Path) -> Path:
             with packed.open("rb") as source, target.open("wb") as file:
                 zstandard.ZstdDecompressor().copy_stream(source, file)
             return target
-    pytest.skip(f"the recorded snapshot of {collection} is not here")
+    pytest.skip(f"needs the recorded data beside the checkout: {collection}")
 
 
 def expected() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from archon_dagster_tests.unit.repository.conftest import Clock, window
 SNAPSHOTS = Path(__file__).parents[4] / "shared/data/qdrant/v1.18.3/snapshots"
 
 
-@pytest.mark.skipif(not SNAPSHOTS.is_dir(), reason="the recorded snapshots are not beside this checkout")
+@pytest.mark.skipif(not SNAPSHOTS.is_dir(), reason="needs the recorded data beside the checkout")
 def test_a_small_change_of_a_collection_costs_little(repository: Repository) -> None:
     clock, added, read = Clock(), [], []
     for path in sorted(SNAPSHOTS.glob("incremental-*.snapshot")):
