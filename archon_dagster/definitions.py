@@ -13,6 +13,7 @@ from archon_dagster.performance import defs as performance
 from archon_dagster.recovery import defs as recovery
 from archon_dagster.resources import Operations
 from archon_dagster.restore import defs as restore
+from archon_dagster.restore_drill import defs as restore_drill
 from archon_dagster.scaling import defs as scaling
 from archon_dagster.startup import defs as startup
 from archon_dagster.stores import defs as stores
@@ -28,6 +29,7 @@ defs = dg.Definitions.merge(
     configuration.defs,
     backup.defs,
     restore.defs,
+    restore_drill.defs,
     health.defs,
     alerts.defs,
     recovery.defs,

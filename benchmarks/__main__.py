@@ -13,31 +13,34 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import data, listing, machine, memory, report, s3, startup
-from benchmarks.measure import Row
+from benchmarks import data, generator, listing, machine, memory, report, s3, startup
 from benchmarks.peers import Borg, Restic
 from benchmarks.platform import PlatformBenchmark
 from benchmarks.repository import RepositoryBenchmark
+from benchmarks.results import ORDER, Part
 
-PARTS = ("machine", "repository", "memory", "s3", "listing", "platform", "startup")
+_SIZES = ("megabytes", "backups", "files", "points", "records")
+_OUT = Path("docs")
 
 
 def main() -> int:
-    """Run the parts that were asked for; the page is only written when all of them ran."""
-    options = _arguments()
-    rows: list[Row] = []
-    facts: dict[str, Any] = {}
+    """Run the parts that were asked for. What a part has found is written as soon as it is there, beside the figures
+    of the others; figures of other sizes are not, unless somewhere else is named for them."""
+    options, usual = _arguments()
+    if options.page:
+        report.write(options.out, {})
+        return 0
     scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=_made(options.data)))
     try:
-        for part in options.parts:
-            _say(part)
-            _PARTS[part](options, scratch, rows, facts)
+        for name in options.parts:
+            _say(name)
+            found = {name: _PARTS[name](options, scratch)}
+            _say(report.text(found))
+            if usual:
+                report.write(_made(options.out), found)
+                _say(f"written: {options.out}/benchmarks.md, .json, .svg")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    _say(report.tables(rows, facts, _machine()))
-    if set(options.parts) == set(PARTS):
-        report.write(options.out, rows, facts, _machine())
-        _say(f"written: {options.out}/benchmarks.md, .json, .svg")
     return 0
 
 
@@ -46,46 +49,38 @@ def _absolute(path: str) -> Path:
     return Path(path).absolute()
 
 
-def _repository(options: argparse.Namespace, scratch: Path, rows: list[Row], facts: dict[str, Any]) -> None:
-    data.make(options.data / f"{options.megabytes}", options.megabytes)
-    benchmark = RepositoryBenchmark(options.data / f"{options.megabytes}", scratch, options.rounds)
-    rows += benchmark.run()
-    facts["repository"] = benchmark.facts
+def _data(options: argparse.Namespace) -> Path:
+    """Made once, and kept."""
+    folder: Path = options.data / f"{options.megabytes}"
+    data.make(folder, options.megabytes)
+    return folder
 
 
-def _ceilings(options: argparse.Namespace, scratch: Path, rows: list[Row], facts: dict[str, Any]) -> None:
-    data.make(options.data / f"{options.megabytes}", options.megabytes)
-    facts["machine_mb_per_second"] = machine.run(options.data / f"{options.megabytes}", scratch)
+def _repository(options: argparse.Namespace, scratch: Path) -> Part:
+    benchmark = RepositoryBenchmark(_data(options), scratch, options.rounds)
+    return Part(_machine(), benchmark.run(), benchmark.facts)
 
 
-def _memory(options: argparse.Namespace, scratch: Path, rows: list[Row], facts: dict[str, Any]) -> None:
-    data.make(options.data / f"{options.megabytes}", options.megabytes)
-    facts["memory_mib_above_idle"] = memory.run(options.data / f"{options.megabytes}", scratch)
-
-
-def _s3(options: argparse.Namespace, scratch: Path, rows: list[Row], facts: dict[str, Any]) -> None:
-    data.make(options.data / f"{options.megabytes}", options.megabytes)
-    facts["s3"] = s3.run(options.data / f"{options.megabytes}")
-
-
-def _listing(options: argparse.Namespace, scratch: Path, rows: list[Row], facts: dict[str, Any]) -> None:
-    facts["listing_seconds"] = listing.run(_made(scratch / "listing"), options.backups)
-
-
-def _platform(options: argparse.Namespace, scratch: Path, rows: list[Row], facts: dict[str, Any]) -> None:
+def _platform(options: argparse.Namespace, scratch: Path) -> Part:
     benchmark = PlatformBenchmark(scratch / "platform", files=options.files, points=options.points)
     benchmark.run()
-    facts["platform"] = benchmark.facts
+    return Part(_machine(), facts=benchmark.facts)
 
 
-def _startup(options: argparse.Namespace, scratch: Path, rows: list[Row], facts: dict[str, Any]) -> None:
-    facts["startup_seconds"] = startup.run(scratch / "startup", options.rounds)
+def _facts(made: Callable[[argparse.Namespace, Path], dict[str, Any]]) -> Callable[[argparse.Namespace, Path], Part]:
+    return lambda options, scratch: Part(_machine(), facts=made(options, scratch))
 
 
-_PARTS: dict[str, Callable[[argparse.Namespace, Path, list[Row], dict[str, Any]], None]] = {
-    "machine": _ceilings, "repository": _repository, "memory": _memory, "s3": _s3, "listing": _listing,
-    "platform": _platform, "startup": _startup,
-}  # fmt: skip
+_PARTS: dict[str, Callable[[argparse.Namespace, Path], Part]] = {
+    "machine": _facts(lambda options, scratch: {"mb_per_second": machine.run(_data(options), scratch)}),
+    "repository": _repository,
+    "memory": _facts(lambda options, scratch: memory.run(_data(options), scratch)),
+    "generator": _facts(lambda options, _: generator.run(options.records, generator.DIMENSION)),
+    "s3": _facts(lambda options, _: s3.run(_data(options))),
+    "listing": _facts(lambda options, scratch: listing.run(_made(scratch / "listing"), options.backups)),
+    "platform": _platform,
+    "startup": _facts(lambda options, scratch: startup.run(scratch / "startup", options.rounds)),
+}
 
 
 def _machine() -> dict[str, str]:
@@ -106,20 +101,24 @@ def _say(text: str) -> None:
     print(text, flush=True)  # noqa: T201
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments() -> tuple[argparse.Namespace, bool]:
+    """What was asked for, and whether its figures may be written."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"of {', '.join(PARTS)}; default all")
+    parser.add_argument("parts", nargs="*", default=list(ORDER), help=f"of {', '.join(_PARTS)}; default all")
     parser.add_argument("--data", type=_absolute, default=".archon/benchmarks", help="made once, and kept")
-    parser.add_argument("--out", type=Path, default=Path("docs"))
+    parser.add_argument("--out", type=Path, default=_OUT)
     parser.add_argument("--megabytes", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--backups", type=int, default=1000)
     parser.add_argument("--files", type=int, default=400)
     parser.add_argument("--points", type=int, default=3200)
+    parser.add_argument("--records", type=int, default=1_000_000, help="of the generator")
+    parser.add_argument("--page", action="store_true", help="measure nothing, make the page from the figures")
     options = parser.parse_args()
-    if unknown := [part for part in options.parts if part not in PARTS]:
-        parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
-    return options
+    if unknown := [part for part in options.parts if part not in _PARTS]:
+        parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(_PARTS)}")
+    usual = all(getattr(options, size) == parser.get_default(size) for size in _SIZES)
+    return options, usual or options.out != _OUT
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import os
 import resource
 import statistics
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -70,6 +71,13 @@ def command(*words: str, env: Mapping[str, str] | None = None, fine: tuple[int, 
     return seconds
 
 
+def timed(work: Callable[[], object]) -> float:
+    """Seconds a piece of work took."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
 def aside(folder: Path) -> None:
     """Move a folder out of the way, to be deleted with everything else: files deleted a moment ago slow down the
     creation of new ones (ext4 avoids their inodes for some seconds)."""
@@ -83,3 +91,9 @@ def peak_mib() -> float:
     if not status.exists():  # elsewhere the counter may also contain the parent's
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
     return next(int(line.split()[1]) / 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+
+
+def children_peak_mib() -> float:
+    """The most memory that any one process started by this one has held, in MiB; 0 where none has ended."""
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit

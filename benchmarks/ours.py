@@ -1,25 +1,28 @@
-"""One operation of the repository in a process of its own: ``python -m benchmarks.ours VERB REPOSITORY …``.
+"""One operation in a process of its own: ``python -m benchmarks.ours VERB …``.
 
-Prints JSON: seconds of the operation (without the start of the interpreter, which is printed beside it), the bytes
-and chunks it added, and the memory it took above the idle process.
+Prints JSON: seconds of the operation (without the start of the interpreter), what it tells of itself, such as the bytes
+and chunks it added, and the memory it took above the idle process: the most of this process and of any it started.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from archon_dagster.repository.manifest import Window
-from archon_dagster.repository.pending import utc_now
+from archon_dagster.repository.pending import PendingBackup, utc_now
 from archon_dagster.repository.repository import Repository
 from archon_dagster.stores.base import Cut, Work
-from benchmarks.measure import peak_mib
+from benchmarks import generator, operations
+from benchmarks.measure import children_peak_mib, peak_mib
 
 BLOCK = 1 << 20
 _CUTS: dict[str, Cut] = {".snapshot": "tar", ".jsonl": "lines", ".dump": "content"}
@@ -27,34 +30,31 @@ _CUTS: dict[str, Cut] = {".snapshot": "tar", ".jsonl": "lines", ".dump": "conten
 
 def ingest(repository: str, folder: str) -> dict[str, Any]:
     """Store every file of a folder as an artifact of one backup, durable when it returns."""
+    return stream(repository, folder, "1")
+
+
+def stream(repository: str, folder: str, times: str) -> dict[str, Any]:
+    """As :func:`ingest`, with every file ``times`` times as long; the copies differ in every megabyte.
+
+    The files are read side by side, as a backup captures its stores.
+    """
     target = Repository.open(repository, create=True)
-    with target.begin("manual") as pending:
-        for path in _files(folder):
-            with (
-                path.open("rb", buffering=0) as file,
-                pending.artifact("vectors", path.name, "file", media_type="application/octet-stream",
-                                 cut=_CUTS[path.suffix]) as artifact,
-            ):  # fmt: skip
-                while block := file.read(BLOCK):
-                    artifact.write(block)
+    with target.begin("manual") as pending, ThreadPoolExecutor(os.cpu_count()) as threads:
+        store = partial(_store, pending, int(times))
+        for _ in threads.map(store, sorted(_files(folder), key=lambda path: -path.stat().st_size)):
+            pass
         now = utc_now()
         manifest = pending.seal(window=Window(start=now, end=now, consistent=True), versions={})
     return {"added": manifest.bytes_added, "chunks": manifest.chunks_added, "read": manifest.bytes_read}
 
 
-def stream(repository: str, folder: str, times: str) -> dict[str, Any]:
-    """As :func:`ingest`, with every file ``times`` times as long; the copies differ in every megabyte."""
-    target = Repository.open(repository, create=True)
-    with target.begin("manual") as pending:
-        for path in _files(folder):
-            with pending.artifact("vectors", path.name, "file", media_type="application/octet-stream",
-                                  cut=_CUTS[path.suffix]) as artifact:  # fmt: skip
-                for copy in range(int(times)):
-                    with path.open("rb", buffering=0) as file:
-                        while block := file.read(BLOCK):
-                            artifact.write(copy.to_bytes(8) + block[8:] if copy else block)
-    shutil.rmtree(repository)
-    return {}
+def _store(pending: PendingBackup, times: int, path: Path) -> None:
+    media_type, cut = "application/octet-stream", _CUTS[path.suffix]
+    with pending.artifact("vectors", path.name, "file", media_type=media_type, cut=cut) as artifact:
+        for copy in range(times):
+            with path.open("rb", buffering=0) as file:
+                while block := file.read(BLOCK):
+                    artifact.write(copy.to_bytes(8) + block[8:] if copy else block)
 
 
 def verify(repository: str) -> dict[str, Any]:
@@ -73,6 +73,17 @@ def export(repository: str, target: str) -> dict[str, Any]:
     return {}
 
 
+def read(repository: str) -> dict[str, Any]:
+    """Read every artifact of the newest backup to its end, proven, and keep nothing."""
+    opened = Repository.open(repository)
+    manifest = opened.resolve(opened.backups()[0].id)
+    for artifact in manifest.artifacts:
+        with opened.source(manifest).open(artifact) as stream:
+            while stream.read(BLOCK):
+                pass
+    return {}
+
+
 def _files(folder: str) -> list[Path]:
     return sorted(path for path in Path(folder).iterdir() if path.is_file())
 
@@ -82,14 +93,20 @@ VERBS: dict[str, Callable[..., dict[str, Any]]] = {
     "stream": stream,
     "verify": verify,
     "export": export,
+    "read": read,
+    "export-store": operations.export_store,
+    "verify-store": operations.verify_store,
+    "restore-store": operations.restore_store,
+    "generate": generator.generate,
 }
 
 
-def main(verb: str, *places: str) -> None:
+def main(verb: str, *arguments: str) -> None:
     idle, started = peak_mib(), time.perf_counter()
-    found = VERBS[verb](*places)
+    found = VERBS[verb](*arguments)
     seconds = time.perf_counter() - started
-    print(json.dumps({"seconds": seconds, "memory_mib": peak_mib() - idle, **found}))  # noqa: T201
+    memory = max(peak_mib(), children_peak_mib()) - idle
+    print(json.dumps({"seconds": seconds, "memory_mib": memory, **found}))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -6,14 +6,13 @@ import os
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
-import neo4j
 
 from archon_dagster.backup.backup import BackupRequest, take_backup
 from archon_dagster.context import OperationContext, open_context
@@ -22,8 +21,9 @@ from archon_dagster.restore.restore import CONFIRMATION, RestoreRequest, restore
 from archon_dagster.sandbox import lifecycle
 from archon_dagster.sandbox.seed import seed
 from archon_dagster.stores.base import StoreName
+from benchmarks import graph_load
+from benchmarks.measure import timed
 
-_STATEMENTS = 1500  # replayed one by one; more would only take longer
 _SEARCHES = 150
 _SEARCH_LIMIT = 60.0  # seconds
 _RATED: tuple[StoreName, ...] = ("vectors", "graph")
@@ -50,7 +50,7 @@ class PlatformBenchmark:
             self._fingerprints(context)
             self._searchers(context)
             self._restores(context, manifest)
-            self._replay(context)
+            self.facts["graph_load"] = graph_load.run(context, manifest)
 
     @contextmanager
     def _platform(self) -> Iterator[OperationContext]:
@@ -97,27 +97,6 @@ class PlatformBenchmark:
                 rates[name] = records / timed(partial(context.stores[name].restore, source, work))
         self.facts["restored_per_second"] = rates
 
-    def _replay(self, context: OperationContext) -> None:
-        """Statement by statement, as a dump is replayed: one node each, then one relationship between two of them."""
-        settings = context.settings
-        auth = (settings.memgraph_user, settings.memgraph_password.get_secret_value())
-        with (
-            neo4j.GraphDatabase.driver(settings.memgraph_uri, auth=auth) as driver,
-            driver.session(database=settings.memgraph_database) as session,
-        ):
-            started = time.perf_counter()
-            for number in range(_STATEMENTS):
-                session.run(f"CREATE (:Replayed {{number: {number}, name: 'entity {number}'}})").consume()
-            for number in range(_STATEMENTS):
-                other = number * 7919 % _STATEMENTS
-                session.run(
-                    f"MATCH (a:Replayed {{number: {number}}}), (b:Replayed {{number: {other}}}) CREATE (a)-[:NEXT]->(b)"
-                ).consume()
-            rate = 2 * _STATEMENTS / (time.perf_counter() - started)
-            session.run("MATCH (n:Replayed) DETACH DELETE n").consume()
-        self.facts["replayed_per_second"] = rate
-        self.facts["graph_load_ratio"] = self.facts["restored_per_second"]["graph"] / rate
-
     def _searchers(self, context: OperationContext) -> None:
         """Latency of searches without and with a backup beside them."""
         alone = self._search(context)
@@ -153,10 +132,3 @@ class PlatformBenchmark:
 def _records(context: OperationContext, store: StoreName) -> int:
     """Points, or nodes and relationships, that are in a store now."""
     return sum(context.stores[store].describe().counts.values())
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Seconds a piece of work took."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started

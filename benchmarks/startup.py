@@ -13,7 +13,7 @@ from archon_dagster.sandbox.seed import seed
 from archon_dagster.startup.cold_start import CONFIRMATION, ColdStartRequest, cold_start
 from archon_dagster.startup.context import open_start
 from archon_dagster.startup.report import Report
-from benchmarks.platform import timed
+from benchmarks.measure import timed
 
 RUNBOOK_FLOOR = 30.0 + 45.0  # seconds its start scripts sleep, however fast the services are
 WANTED = 15.0  # seconds from cold to all healthy

@@ -5,8 +5,9 @@ the end of the command's input for the end of the connection. This one looks at 
 moves bytes, each direction ending by itself. A connection carries one request: the engine is told to close it, so
 nothing can follow an allowed request unseen.
 
-It keeps mistakes away from volumes and other people's things. It is no wall: whoever may create a container, or run a
-command in one, can be root on the host.
+It keeps mistakes away from volumes and other people's things: the only volumes and networks that can be removed are
+those of restore drills, by their names. It is no wall: whoever may create a container, or run a command in one, can be
+root on the host.
 """
 
 import asyncio
@@ -20,25 +21,48 @@ HEAD_LIMIT, HEAD_TIME = 64 * 1024, 30.0  # bytes; seconds a client may take to s
 BLOCK = 256 * 1024  # bytes
 
 _NAME = r"[A-Za-z0-9_.-]+"
-ALLOWED = {
-    "GET": rf"_ping|version|info|events|services|(containers|images)/json|containers/{_NAME}/(json|logs|stats|top)"
-    rf"|(networks|volumes)(/{_NAME})?|exec/{_NAME}/json|(images|distribution)/.+/json",
-    "HEAD": "_ping",
-    "POST": r"(containers|networks|volumes|images)/create|build|session|grpc"
-    rf"|containers/{_NAME}/(start|stop|restart|kill|pause|unpause|rename|wait|resize|attach|exec)"
-    rf"|exec/{_NAME}/(start|resize)|networks/{_NAME}/(connect|disconnect)",
-    "DELETE": rf"containers/{_NAME}",
-}
+_IMAGE = r"images/sha256:[0-9a-f]{64}"  # by its id: a name might stand for another one a moment later
+_DRILL = rf"[a-z0-9][a-z0-9_-]*-restore-drill-[0-9a-f]{{8}}_{_NAME}"  # made for a drill, and goes with it
+ALLOWED: dict[str, tuple[str, ...]] = {
+    "HEAD": ("_ping",),
+    "GET": (  # whatever only looks
+        "_ping", "version", "info", "events", "services", "(containers|images)/json",
+        rf"containers/{_NAME}/(json|logs|stats)", rf"(networks|volumes)(/{_NAME})?", rf"exec/{_NAME}/json",
+        "images/.+/json",
+    ),
+    "POST": (
+        "(containers|networks|volumes)/create",
+        rf"containers/{_NAME}/(start|stop|pause|unpause|rename)",
+        rf"containers/{_NAME}/exec", rf"exec/{_NAME}/start",
+        rf"networks/{_NAME}/(connect|disconnect)",
+        "images/create", "build", "session", "grpc",  # pull; the two builders
+        f"{_IMAGE}/tag",  # the way back of an update
+    ),
+    "DELETE": (
+        rf"containers/{_NAME}",
+        _IMAGE,  # one that nothing uses: see `spares`
+        rf"(networks|volumes)/{_DRILL}",
+    ),
+}  # fmt: skip
 
 
 def allowed(method: str, target: str) -> bool:
-    """Whether this request is one of those that are made; one that removes a container must leave its volumes."""
+    """Whether this request is one of those that are made."""
     parts = urlsplit(target)
     call = re.fullmatch(r"(?:/v[0-9.]+)?/(.*)", parts.path)
-    if call is None or method not in ALLOWED or not re.fullmatch(ALLOWED[method], call[1]):
+    if call is None or not any(re.fullmatch(pattern, call[1]) for pattern in ALLOWED.get(method, ())):
         return False
-    with_volumes = parse_qs(parts.query, keep_blank_values=True).get("v", ["0"])
-    return method != "DELETE" or all(value.lower() in ("0", "false") for value in with_volumes)
+    return method != "DELETE" or spares(call[1], parts.query)
+
+
+def spares(what: str, query: str) -> bool:
+    """Whether a removal leaves alone what goes on being used: the volumes of a container, and whatever is in use.
+
+    The engine refuses to remove an image, a network or a volume that a container has, unless it is forced to.
+    """
+    asked = parse_qs(query, keep_blank_values=True)
+    kept = "v" if what.startswith("containers/") else "force"
+    return all(value.lower() in ("0", "false") for value in asked.get(kept, []))
 
 
 def closing(head: bytes) -> bytes:

@@ -1,16 +1,18 @@
 """Before any program of the image: secrets from files into the environment, Dagster's configuration into its home.
 
 A secret is a file in ``/run/secrets`` whose name is the variable's. Dagster reads no variable inside a launcher's
-``container_kwargs``, so ``dagster.yaml`` is a template here. The program replaces this process: it is the one that
-gets the engine's signals.
+``container_kwargs``, so ``dagster.yaml`` is a template here; a mount whose volume has no name is left out of it. The
+program replaces this process: it is the one that gets the engine's signals.
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 from string import Template
 
 SECRETS, TEMPLATE = Path("/run/secrets"), Path("/etc/archon/dagster.yaml")
+_NO_VOLUME = re.compile(r'^ *- ":.*\n', re.MULTILINE)
 
 
 def main() -> None:
@@ -21,7 +23,7 @@ def main() -> None:
     home = Path(os.environ["DAGSTER_HOME"])
     home.mkdir(parents=True, exist_ok=True)
     try:
-        text = Template(TEMPLATE.read_text()).substitute(os.environ)
+        text = _NO_VOLUME.sub("", Template(TEMPLATE.read_text()).substitute(os.environ))
     except KeyError as error:
         sys.exit(f"entrypoint: the variable {error.args[0]} is not set; see docker/compose.yaml")
     file = home / "dagster.yaml"

@@ -26,7 +26,10 @@ def main() -> int:
     options = _arguments()
     check_supported()
     home = Path(options.home or tempfile.mkdtemp(prefix="archon-drill-")).resolve()
-    settings = {"ARCHON_HEALTH_INTERVAL": str(options.interval)} if options.interval else {}
+    # what is broken here on purpose, again and again, is no service that flaps: each time is an incident of its own
+    settings = {"ARCHON_HEALTH_FLAP_CHANGES": "1000"}
+    if options.interval:
+        settings["ARCHON_HEALTH_INTERVAL"] = str(options.interval)
     if options.drill == "kills":  # more within an hour than is good for any service: a person would be asked
         settings["ARCHON_RECOVERY_HOURLY"] = str(max(20, 2 * options.kills))
     begun = time.monotonic()

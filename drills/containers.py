@@ -85,8 +85,14 @@ def up(home: Path, *, owner_pid: int | None = None) -> ContainerSandbox:
         made_elsewhere = {one.service: one.state for one in sandbox.externals.status()}
         if made_elsewhere.get(name) not in ("running", "paused"):
             sandbox.externals.up(name)
-    sandbox.runtime.up()
-    _wait(sandbox, *sandbox.services, *EXTERNALS)
+    before = [one.service for one in sandbox.runtime.status() if one.state != "absent"]
+    try:
+        sandbox.runtime.up()
+        _wait(sandbox, *sandbox.services, *EXTERNALS)
+    except BaseException:
+        if not before:  # a start that has failed leaves nothing running, as that of processes does
+            down(home)
+        raise
     return sandbox
 
 
@@ -169,7 +175,7 @@ def _write_variables(layout: Layout) -> None:
 
 
 def _write_project(layout: Layout, names: tuple[str, ...]) -> None:
-    services = {name: _service(read_spec(layout.directory(name)).resolved(), layout.home) for name in names}
+    services = {name: _service(read_spec(layout.directory(name)), layout.home) for name in names}
     _file(layout).write_text(json.dumps({"services": services}, indent=1))  # JSON is YAML
 
 
@@ -181,6 +187,7 @@ def _service(spec: ProcessSpec, home: Path) -> dict[str, Any]:
     service: dict[str, Any] = {
         "image": IMAGE, "command": [_escaped(word) for word in program], "network_mode": "host",
         "environment": _all_escaped({"PATH": path, **python, **spec.env, **spec.exec_env}),
+        "env_file": [str(file) for file in spec.env_files],
         "working_dir": str(spec.cwd), "volumes": [f"{where}:{where}:{mode}" for where, mode in mounts.items()],
         "stop_signal": signal.Signals(spec.stop_signal).name,
     }  # fmt: skip

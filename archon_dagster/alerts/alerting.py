@@ -152,6 +152,8 @@ def troubles(record: Record, channels: Sequence[Channel], now: datetime, within:
     ]
     if record.beat is not None and record.beat.error:
         found.append(f"the heartbeat is not answered: {record.beat.error}")
+    if record.beat is not None and record.beat.held:
+        found.append(f"the heart does not beat: {record.beat.held}")
     if record.damaged:
         found.append(f"what was told before is not known any more, the record could not be read: {record.damaged}")
     return found

@@ -52,12 +52,15 @@ class Seen:
     """Everything that is wrong right now, as one source sees it: what it no longer sees is over.
 
     The incident of each alert is the *subject*, which starts with ``<source>/``; the book makes the id of it, a new
-    one every time the same thing goes wrong again.
+    one every time the same thing goes wrong again. One that somebody has closed is not told again while it lasts.
+
+    :param unsure: how the subjects begin of which nothing can be said now: none is opened, and none is over.
     """
 
     source: str
     alerts: tuple[Alert, ...]
     outcome: str = ""
+    unsure: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ class Entry:
     """What the book knows of one incident.
 
     :param told: the last notice, ``None`` before there is one; :param told_as: how severe it was then.
-    :param ended: when it was over; :param outcome: how.
+    :param ended: when it was over; :param outcome: how. :param dismissed: somebody has said so, nobody has seen it.
     """
 
     alert: Alert
@@ -100,6 +103,7 @@ class Entry:
     told_as: Literal["info", "warning", "critical"] = "info"
     ended: datetime | None = None
     outcome: str = ""
+    dismissed: bool = False
 
     @property
     def lasts(self) -> bool:
@@ -115,7 +119,7 @@ def decide(book: Book, event: Event, now: datetime, policy: Policy) -> tuple[Boo
     """What to tell now, and the book afterwards."""
     page = dict(book)
     for step in _steps(page, event, now):
-        _note(page, step, now)
+        _note(page, step, now, by_hand=isinstance(event, Cleared))
     notices = []
     for incident, entry in list(page.items()):
         page[incident], notice = _tell(entry, now, policy)
@@ -131,32 +135,45 @@ def _steps(page: Book, event: Event, now: datetime) -> Iterator[Raised | Cleared
     if not isinstance(event, Seen):
         return
     live = {_subject(key): key for key, entry in page.items() if entry.state != "closed"}
+    dismissed = {_subject(key): entry.ended for key, entry in page.items() if entry.dismissed}
     wrong = {alert.incident for alert in event.alerts}
     for alert in event.alerts:
+        told_off = dismissed.get(alert.incident)
+        if alert.incident not in live and (alert.incident.startswith(event.unsure) or _lasts_since(alert, told_off)):
+            continue
         yield Raised(replace(alert, incident=live.get(alert.incident) or f"{alert.incident}@{now:%Y%m%dT%H%M%S.%f}"))
     for subject, incident in live.items():
-        if subject.startswith(f"{event.source}/") and subject not in wrong:
+        over = subject not in wrong and not subject.startswith(event.unsure)
+        if subject.startswith(f"{event.source}/") and over:
             yield Cleared(incident, event.outcome)
+
+
+def _lasts_since(alert: Alert, dismissed: datetime | None) -> bool:
+    """Whether it began before somebody closed it, and so is what was closed."""
+    return dismissed is not None and alert.since <= dismissed
 
 
 def _subject(incident: str) -> str:
     return incident.rpartition("@")[0]
 
 
-def _note(page: dict[str, Entry], step: Raised | Cleared, now: datetime) -> None:
+def _note(page: dict[str, Entry], step: Raised | Cleared, now: datetime, *, by_hand: bool) -> None:
     """Enter the news; nothing is told yet."""
     incident = step.alert.incident if isinstance(step, Raised) else step.incident
     known = page.get(incident)
     if isinstance(step, Cleared):
-        if known is not None and known.state == "held":
+        dismissed = by_hand and bool(_subject(incident))  # what a source sees, it goes on seeing
+        if known is not None and known.state == "held" and not dismissed:
             del page[incident]  # nobody has heard of it, and nobody has to
-        elif known is not None and known.state == "open":
-            page[incident] = replace(known, state="ending", ended=now, outcome=step.outcome)
+        elif known is not None and known.lasts:
+            state: Literal["closed", "ending"] = "closed" if known.state == "held" else "ending"
+            page[incident] = replace(known, state=state, ended=now, outcome=step.outcome, dismissed=dismissed)
     elif known is None:
         page[incident] = Entry(step.alert)
     elif known.state != "closed":
-        state: Literal["held", "open"] = "held" if known.state == "held" else "open"
-        page[incident] = replace(known, alert=_merged(known.alert, step.alert), state=state, ended=None, outcome="")
+        merged = _merged(known.alert, step.alert)
+        lasts: Literal["held", "open"] = "held" if known.state == "held" else "open"
+        page[incident] = replace(known, alert=merged, state=lasts, ended=None, outcome="", dismissed=False)
 
 
 def _merged(old: Alert, new: Alert) -> Alert:

@@ -1,4 +1,4 @@
-"""What Dagster knows and is worth an alert: failed runs, failed checks of backups; and backups, for those who ask.
+"""What Dagster knows and is worth an alert: failed runs and failed checks.
 
 Each function makes the alert of one thing that is wrong; its incident is the *subject* of which the book makes an id.
 """
@@ -112,9 +112,8 @@ class FailedCheck:
 
 
 def check_failed(check: FailedCheck) -> Alert:
-    """The alert about a failed check of a backup."""
+    """The alert about a failed check, of a backup or of anything else that a run looks at."""
     of = f"of backup {check.backup}" if check.backup else f"of {check.asset}"
-    look = f"archon backups show {check.backup}" if check.backup else "archon backups"
     kept = (
         f"the backup {of.removeprefix('of backup ')} was kept, and `latest` does not choose it" if check.backup else ""
     )
@@ -126,18 +125,19 @@ def check_failed(check: FailedCheck) -> Alert:
         what=check.detail or "it gives no reason",
         since=check.since,
         tried=tuple(filter(None, (again, kept))),
-        todo=(f"see what is wrong: {look}", "find out why, then take another: archon backup"),
+        todo=_next_for(check),
         link=check.link,
     )
 
 
-def backup_taken(backup: str, at: datetime, link: str | None) -> Alert:
-    """The note that a backup was taken and is good."""
-    return Alert(
-        incident=f"backup/{backup}",
-        severity="info",
-        title=f"backup {backup} was taken",
-        what="every store is in it, and every check has passed",
-        since=at,
-        link=link,
-    )
+def _next_for(check: FailedCheck) -> tuple[str, ...]:
+    group = check.asset.partition("/")[0]
+    if check.backup or group == "backup":
+        look = f"archon backups show {check.backup}" if check.backup else "archon backups"
+        return f"see what is wrong: {look}", "find out why, then take another: archon backup"
+    if group == "performance":
+        return (
+            "measure again, which says whether it is still so: archon performance",
+            "if it has to be so: archon performance --accept-baseline",
+        )
+    return ("the run's page has the whole log; run it again after it is mended",)

@@ -27,11 +27,12 @@ LOCK_LIMIT = 15.0  # seconds; the lock is held for milliseconds
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """The heartbeat: the last attempt, the last one that was answered, and why the last one was not."""
+    """The heartbeat: the last attempt, the last one that was answered, and why the last one was not, or not made."""
 
     tried: datetime
     answered: datetime | None = None
     error: str = ""
+    held: str = ""
 
 
 @dataclass(frozen=True, slots=True)

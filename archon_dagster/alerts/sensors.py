@@ -4,20 +4,25 @@ They run by default. Without a channel they do nothing and say so; what goes wro
 `archon alerts list`, it never fails a tick.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType
+from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType, TickStatus
 
-from archon_dagster.alerts import checks, failures, heartbeat, recovery_points
+from archon_dagster.alerts import backups, checks, failures, health_checks, heartbeat, recovery_points, silent_monitor
 from archon_dagster.alerts.alerting import NOT_CONFIGURED, Alerting
 from archon_dagster.alerts.book import Raised, Seen, Tick
 from archon_dagster.alerts.failures import FailedRun
 from archon_dagster.alerts.record import RecordFile
-from archon_dagster.errors import RepositoryError
+from archon_dagster.errors import ArchonError, RepositoryError
+from archon_dagster.health import silent_after, standing
+from archon_dagster.platform.settings import Settings
 from archon_dagster.resources import Operations
 
 ON = dg.DefaultSensorStatus.RUNNING
+_PASSED_AGAIN = "it is as it should be again"
+_MONITOR_PAGE = f"locations/archon/sensors/{silent_monitor.SENSOR}"
 
 
 @dg.run_failure_sensor(
@@ -33,7 +38,8 @@ def failed_runs(context: dg.RunFailureSensorContext, operations: Operations) -> 
     if not alerting.channels:
         return dg.SkipReason(NOT_CONFIGURED)
     if checks.failed_in(context.instance, context.repository_def, run.run_id):
-        return dg.SkipReason("a check of the backup failed: told by failed_backup_checks")
+        return dg.SkipReason("a check of the backup failed: told by failed_checks")
+    _tell_of_backups(context, settings, alerting)
     at, page = _ended(context), failures.run_page(settings, run.run_id)
     alert = failures.run_failed(FailedRun(run.job_name, run.run_id, _error(context), at, run.tags, page))
     if alert is None:
@@ -54,28 +60,54 @@ def succeeded_runs(context: dg.RunStatusSensorContext, operations: Operations) -
     alerting, run = Alerting(settings), context.dagster_run
     if not alerting.channels:
         return dg.SkipReason(NOT_CONFIGURED)
-    backup = run.tags.get("archon/backup")
-    if settings.alert_backup_results and backup and run.job_name == "backup":
-        at, page = _ended(context), failures.run_page(settings, run.run_id)
-        alerting.tell(Raised(failures.backup_taken(backup, at, page)))
+    _tell_of_backups(context, settings, alerting)
     return _tell(alerting, Seen(failures.source_of(run.job_name), (), f"the run {run.run_id[:8]} has succeeded"))
 
 
 @dg.sensor(
-    name="failed_backup_checks",
+    name="failed_checks",
     default_status=ON,
     minimum_interval_seconds=15,
-    description="Tells of checks of backups whose newest result is a failure. A failed check alone fails no run.",
+    description="Tells of checks that fail, of backups, performance and services. A failed check alone fails no run.",
 )
-def failed_backup_checks(context: dg.SensorEvaluationContext, operations: Operations) -> dg.SkipReason | None:
-    """Only results count: a check that is being run, or that raised, hides nothing of what was found before."""
-    settings = operations.settings()
+def failed_checks(context: dg.SensorEvaluationContext, operations: Operations) -> dg.SkipReason | None:
+    """Of the services' checks those that the health monitor has confirmed and no incident tells of."""
+    settings, now = operations.settings(), datetime.now(UTC)
     alerting = Alerting(settings)
     if not alerting.channels:
         return dg.SkipReason(NOT_CONFIGURED)
     failing = checks.failing(context.instance, context.repository_def, lambda run: failures.run_page(settings, run))
     found = tuple(failures.check_failed(check) for check in failing)
-    return _tell(alerting, Seen(failures.CHECKS, found, "the check has passed again"))
+    believed = standing(settings.home)
+    if now.timestamp() - believed.at > silent_after(settings.health_interval):
+        return _tell(alerting, Seen(failures.CHECKS, found, _PASSED_AGAIN, unsure=health_checks.everything()))
+    of_services, left = health_checks.alerts(
+        believed, alerting.file.read().book, now, lambda name: failures.ui_page(settings, f"assets/health/{name}")
+    )
+    return _tell(alerting, Seen(failures.CHECKS, (*found, *of_services), _PASSED_AGAIN, unsure=left))
+
+
+@dg.sensor(
+    name="silent_monitor",
+    default_status=ON,
+    minimum_interval_seconds=15,
+    description="Tells that the health monitor has not looked for minutes: it is off, or its ticks fail.",
+)
+def silent_monitor_sensor(
+    context: dg.SensorEvaluationContext, operations: Operations
+) -> dg.SensorResult | dg.SkipReason:
+    """The cursor says since when this sensor itself watches without a gap."""
+    settings, now = operations.settings(), datetime.now(UTC)
+    alerting = Alerting(settings)
+    if not alerting.channels:
+        return dg.SkipReason(NOT_CONFIGURED)
+    if nothing := silent_monitor.nothing_to_watch(settings):
+        return dg.SkipReason(nothing)
+    since = silent_monitor.watched_since(context.cursor, now, settings.health_interval)
+    known, page = _monitor_sensor(context.instance), failures.ui_page(settings, _MONITOR_PAGE)
+    alert = silent_monitor.alert(settings, now, since, known, page)
+    told = _tell(alerting, Seen(silent_monitor.SOURCE, (alert,) if alert else (), "it looks again"))
+    return dg.SensorResult(cursor=silent_monitor.cursor_of(since, now), skip_reason=told)
 
 
 @dg.sensor(
@@ -126,23 +158,63 @@ def alert_delivery(operations: Operations) -> dg.SkipReason:
     description="The dead-man's heartbeat: a GET of ARCHON_HEARTBEAT_URL while this control plane lives.",
 )
 def heartbeat_sensor(operations: Operations) -> dg.SkipReason:
-    """Beats when it is time."""
+    """Beats when it is time, and the health monitor is not silent: else it would keep up an appearance of life."""
     settings, now = operations.settings(), datetime.now(UTC)
     if settings.heartbeat_url is None:
         return dg.SkipReason(heartbeat.NOT_CONFIGURED)
     file = RecordFile(settings.home)
     if not heartbeat.due(file.read().beat, now, settings.heartbeat_interval):
         return dg.SkipReason("not yet")
+    if why := silent_monitor.silence(settings, now):
+        heartbeat.hold(file, now, why)
+        return dg.SkipReason(f"not beaten: {why}")
     outcome = heartbeat.beat(settings.heartbeat_url, file, now)
     return dg.SkipReason("beaten" if outcome.ok else f"the heartbeat is not answered: {outcome.why}")
 
 
-SENSORS = [failed_runs, succeeded_runs, failed_backup_checks, recovery_points_kept, alert_delivery, heartbeat_sensor]
+SENSORS = [
+    failed_runs,
+    succeeded_runs,
+    failed_checks,
+    silent_monitor_sensor,
+    recovery_points_kept,
+    alert_delivery,
+    heartbeat_sensor,
+]
 
 
 def _tell(alerting: Alerting, event: Seen | Tick) -> dg.SkipReason:
     alerting.tell(event)
     return dg.SkipReason(str(alerting.flush()))
+
+
+def _tell_of_backups(context: dg.RunStatusSensorContext, settings: Settings, alerting: Alerting) -> None:
+    """Of the good backups that a run has taken, to those who ask; a run that failed later may have taken one too."""
+    if not settings.alert_backup_results:
+        return
+    run = context.dagster_run
+    record = context.instance.get_run_record_by_id(run.run_id)
+    tags: Mapping[str, str] = record.dagster_run.tags if record else run.tags
+    began = record.start_time if record and record.start_time else 0.0
+    page = failures.run_page(settings, run.run_id)
+    try:
+        for manifest in backups.taken(settings, tags, datetime.fromtimestamp(began, UTC)):
+            alerting.tell(Raised(backups.note(manifest, _ended(context), page)))
+    except ArchonError as error:  # told by recovery_points, which asks the repository too
+        context.log.warning(f"which backups the run has taken is not known: {error}")
+
+
+def _monitor_sensor(instance: dg.DagsterInstance) -> str:
+    """What is known of the monitor's sensor: that it is off, or how its last tick failed; empty where nothing is."""
+    for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
+        if state.name != silent_monitor.SENSOR:
+            continue
+        if state.status == InstigatorStatus.STOPPED:
+            return "its sensor is switched off"
+        for tick in instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1):
+            if tick.status == TickStatus.FAILURE and tick.error is not None:
+                return f"its last tick failed: {(tick.error.cause or tick.error).message.strip()}"
+    return ""
 
 
 def _ended(context: dg.RunStatusSensorContext) -> datetime:

@@ -55,6 +55,7 @@ class Status:
     :param interrupted_advice: the commands that finish or undo it.
     :param interrupted_change: of the configuration, and which file is in place; :param change_advice: as above.
     :param last_restore: the last one that succeeded here, where it was done from, and how to take it back.
+    :param last_drill: the last restore that was tried in throw-away servers, and how long it took.
     :param automation_paused: until when, by whom, and why; ``None`` where the automation may act.
     :param alert_troubles: what is wrong with alerting itself.
     """
@@ -74,6 +75,7 @@ class Status:
     interrupted_change: str | None = None
     change_advice: str | None = None
     last_restore: str | None = None
+    last_drill: str | None = None
     incidents: tuple[IncidentLine, ...] = ()
     automation_paused: str | None = None
     alert_troubles: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ from rich.text import Text
 from archon_dagster.cli.backups import Json
 from archon_dagster.cli.output import console, plain, print_json, table
 from archon_dagster.errors import ConfigurationError
-from archon_dagster.health import monitor, windows
+from archon_dagster.health import monitor, silent_after, windows
 from archon_dagster.health.background import COUNTED
 from archon_dagster.health.history import History
 from archon_dagster.health.monitor import Tick
@@ -69,7 +69,7 @@ def health(
 
 def _say_when_the_monitor_is_away(settings: Settings) -> None:
     at = last_state(settings.home).at
-    if time.time() - at < monitor.UNKNOWN_AFTER * max(30.0, settings.health_interval):
+    if time.time() - at < silent_after(settings.health_interval):
         return
     seen = f"looked last at {clock(at)}" if at else "has never looked here"
     console.print(f"the monitor {seen}: is `archon up` running, and the sensor health_monitor on?", style="yellow")
@@ -81,7 +81,7 @@ def _look(settings: Settings, *, deep: bool, before: MonitorState | None = None)
     if deep:
         return monitor.look_now(settings, runtime)
     known = before or last_state(settings.home)
-    fresh = time.time() - known.at < monitor.UNKNOWN_AFTER * settings.health_interval
+    fresh = time.time() - known.at < silent_after(settings.health_interval)
     return monitor.tick(settings, runtime, before=known if fresh else MonitorState(), looks="reading")
 
 

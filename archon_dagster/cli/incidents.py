@@ -76,11 +76,13 @@ def pause(
     lasts: Annotated[str, typer.Option("--for", help="How long: 45s, 30m, 2h, 1h30m, at most 7d.")],
     why: Annotated[str, typer.Option("--why", help="The reason; everybody sees it.")],
 ) -> None:
-    """Stop every automatic action; it goes on by itself after that time. A running action is not interrupted."""
+    """Stop every automatic action but backups; it goes on by itself after that time. What runs is not interrupted."""
     settings = load_settings()
     made = automation.pause(settings.home, automation.duration(lasts), why, datetime.now(UTC))
     end = made.until.astimezone(ZoneInfo(settings.timezone)) if made.until else None
     console.print(f"paused until {end:%Y-%m-%d %H:%M:%S %Z} by {plain(made.who)}: {plain(made.why)}", highlight=False)
+    console.print(f"stopped: {automation.STOPS}", highlight=False, soft_wrap=True)
+    console.print(f"going on: {automation.GOES_ON}", highlight=False, soft_wrap=True)
     console.print("let it go on before: archon automation resume", highlight=False)
 
 

@@ -16,10 +16,12 @@ from archon_dagster.cli import (
     backups,
     config,
     demo,
+    drill,
     dump,
     health,
     incidents,
     maintenance,
+    metrics,
     performance,
     platform,
     pruning,
@@ -57,11 +59,13 @@ app.add_typer(sandbox.app, name="sandbox", help="The embedded platform: real ser
 app.add_typer(backups.app, name="backups", help="The backups in the repository.")
 app.add_typer(config.app, name="config", help="The platform's .env: validate, apply, undo, history.")
 app.add_typer(maintenance.app, name="maintenance", help="Weekly maintenance: run it, see what it did.")
+app.add_typer(drill.app, name="drill", help="Try a restore in servers of its own, and measure how long it takes.")
 app.add_typer(performance.app, name="tune", help="Tuning that is seen to hold, and can be undone.")
 app.add_typer(scaling.scale, name="scale", help="How often the search service runs.")
 app.add_typer(scaling.resources, name="resources", help="What services may use: resource profiles.")
 app.add_typer(scaling.autoscale, name="autoscale", help="The autoscaler of the search service.")
 app.add_typer(alerts.app, name="alerts", help="Who is told when something is wrong, and of what.")
+app.add_typer(metrics.app, name="metrics", help="The control plane's own metrics: once, or for Prometheus.")
 backups.app.command("import")(dump.import_)
 backups.app.command("inspect")(dump.inspect)
 backups.app.command("prune")(pruning.prune)

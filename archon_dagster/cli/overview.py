@@ -31,6 +31,7 @@ from archon_dagster.recovery.book import Book
 from archon_dagster.repository.manifest import Manifest
 from archon_dagster.repository.repository import Repository
 from archon_dagster.restore.journal import JournalFile, interrupted_elsewhere
+from archon_dagster.restore_drill import record
 from archon_dagster.stores.base import STORES, Description, StoreName
 from archon_dagster.stores.open import open_stores
 
@@ -44,12 +45,14 @@ class Backups:
     :param last_good: the newest backup of all stores that nothing speaks against.
     :param trouble: what is wrong with the newest backup, or with the repository; empty when nothing is.
     :param at_work: who holds the lock right now, and for what.
+    :param last_drill: what the newest restore drill came to.
     """
 
     last_good: Manifest | None = None
     newest: str | None = None
     trouble: str = ""
     at_work: str | None = None
+    last_drill: str | None = None
 
 
 def look(settings: Settings) -> Status:
@@ -86,6 +89,7 @@ def look(settings: Settings) -> Status:
         uncounted=uncounted,
         at_work=backups.at_work,
         last_restore=_last_restore(settings, now),
+        last_drill=backups.last_drill,
         incidents=incidents if isinstance(incidents, tuple) else (),
         automation_paused=str(pause) if pause else None,
         alert_troubles=tuple(alerts) if isinstance(alerts, list) else (str(alerts),),
@@ -168,15 +172,16 @@ def _backups(settings: Settings) -> Backups:
         last = None
     entries = repository.backups(checks=True)
     ours = (one for one in entries if one.summary is None or one.summary.kind in ("scheduled", "manual"))
-    newest = next(ours, None)
+    newest, drill = next(ours, None), record.last(repository)
+    drilled = drill.line if drill else None
     if newest is None or newest.state == "running":
-        return Backups(last, None, "", at_work)
+        return Backups(last, None, "", at_work, drilled)
     trouble = ""
     if newest.state != "complete":
         trouble = f"backup {newest.id} is {newest.state}: {newest.detail}"
     elif newest.checks is not None and not newest.checks.reliable and not at_work:
         trouble = f"backup {newest.id}: {newest.checks}"
-    return Backups(last, newest.id, trouble, at_work)
+    return Backups(last, newest.id, trouble, at_work, drilled)
 
 
 def _losses(

@@ -54,6 +54,8 @@ def show(found: Status) -> None:
         _say(f"[red]last backup not good:[/] {plain(found.last_backup_trouble)}")
     if found.last_restore:
         _say(f"last restore: {plain(found.last_restore)}")
+    if found.last_drill:
+        _say(f"last restore drill: {plain(found.last_drill)}")
     if found.at_work:
         _say(f"at work: {plain(found.at_work)}")
     for line in _few(found.alert_troubles, "archon alerts list"):

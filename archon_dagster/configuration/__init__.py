@@ -5,6 +5,7 @@
     variables    every variable of the platform as a table: kind, range, who reads it   -> Variable
     envfile      an ``.env`` file with its lines, and what is wrong with its text       -> EnvFile
     values       is one value what its variable wants
+    control_plane what the control plane's own settings say to the variables they read
     rules        do the values go together, and are they fit for production
     validation   all of this on one file, every problem at once                         -> Validation
     live         ask Ollama, Supabase and Qdrant what they make of it

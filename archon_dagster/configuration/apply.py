@@ -16,6 +16,7 @@ from typing import Literal
 
 from archon_dagster.configuration import services, target
 from archon_dagster.configuration.context import ConfigurationContext
+from archon_dagster.configuration.definitions import redefined
 from archon_dagster.configuration.diff import Difference, difference
 from archon_dagster.configuration.history import Record
 from archon_dagster.configuration.journal import Journal
@@ -172,7 +173,7 @@ def _planned(
     live: bytes | None, content: bytes | None, also: tuple[str, ...],
 ) -> Change:  # fmt: skip
     changes = difference(live, content)
-    readers = {*changes.readers, *also}
+    readers = {*changes.readers, *also, *redefined(context.settings, context.runtime, changes, live, content)}
     have = context.runtime.services() if readers else ()
     at_work = {*services.running(context.runtime), *also} if readers else set()
     replaced = tuple(name for name in have if name in readers and name in at_work)

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from archon_dagster.configuration.envfile import Assignment
 from archon_dagster.configuration.problem import Problem
 from archon_dagster.configuration.values import number, shown
-from archon_dagster.configuration.variables import TABLE, VARIABLES
+from archon_dagster.configuration.variables import TABLE, VARIABLES, variable_of
+from archon_dagster.platform.limits import size
 from archon_dagster.platform.probes.externals import role_of
 from archon_dagster.platform.services import BY_NAME
 
@@ -172,8 +173,22 @@ def cors_names(values: Values, _: bool) -> Iterator[Problem]:
         yield Problem("warning", text, "let both say the same, or remove one", old.key, old.line)
 
 
+def reservations(values: Values, _: bool) -> Iterator[Problem]:
+    """The engine refuses a container that reserves more than it may use."""
+    for found in values.values():
+        variable, limit = variable_of(found.key), values.get(found.key.removesuffix("_RESERVED"))
+        if variable is None or limit is None or limit is found or not (found.value and limit.value):
+            continue
+        if found.broken or limit.broken or variable.kind not in ("cpus", "memory"):
+            continue
+        amount: Callable[[str], float] = size if variable.kind == "memory" else float
+        if amount(found.value) > amount(limit.value):
+            text = f"{found.key} is {found.value}, more than {limit.key}, which is {limit.value} (line {limit.line})"
+            yield Problem("error", text, "reserve at most the limit", found.key, found.line)
+
+
 RULES: tuple[Callable[[Values, bool], Iterator[Problem]], ...] = (
-    missing, dimensions, ports, keys, production, cors_names,
+    missing, dimensions, ports, keys, production, cors_names, reservations,
 )  # fmt: skip
 
 

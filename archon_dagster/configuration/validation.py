@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from archon_dagster.configuration import control_plane
 from archon_dagster.configuration import values as one_value
 from archon_dagster.configuration.envfile import EnvFile, parse
 from archon_dagster.configuration.problem import Problem, in_order
 from archon_dagster.configuration.rules import RULES
-from archon_dagster.configuration.variables import SETTINGS, TABLE, is_known
+from archon_dagster.configuration.variables import DEPLOYMENT, is_known, nearest
 from archon_dagster.errors import ConfigurationError
 from archon_dagster.platform.runtime.compose_project import is_project
 
@@ -64,6 +64,7 @@ def validate(content: bytes, where: str = "the file", *, composed: bool = False)
     """
     file = parse(content)
     problems = [*file.problems, *_each(file)]
+    problems += _settings(file, {one.key for one in problems if one.severity == "error"})
     if file.assignments:
         wrong = {one.key for one in problems if one.severity == "error"}
         marked = {key: replace(one, broken=one.broken or key in wrong) for key, one in file.values.items()}
@@ -98,11 +99,32 @@ def _each(file: EnvFile) -> Iterator[Problem]:
     """What every single value says of itself; all assignments count, also one that a later one hides."""
     for found in file.assignments:
         if not is_known(found.key):
-            near = difflib.get_close_matches(found.key, [*TABLE, *SETTINGS], 1, 0.8)
-            todo = f"did you mean {near[0]}?" if near else "remove it if it is a mistake; it is handed on as it is"
-            yield Problem("warning", f"nobody is known to read {found.key[:60]}", todo, found.key, found.line)
+            yield Problem(
+                "warning", f"nobody is known to read {found.key[:60]}", _meant(found.key), found.key, found.line
+            )
         if not found.broken and (said := one_value.wrong(found.key, found.value)) is not None:
             yield Problem("error", f"{found.key} {said}", "", found.key, found.line)
+
+
+def _settings(file: EnvFile, wrong: set[str]) -> Iterator[Problem]:
+    """What the control plane's own settings say: it would not start with this file."""
+    good = {key: one for key, one in file.values.items() if not one.broken and key not in wrong}
+    names = {key.upper(): key for key in good}
+    for refusal in control_plane.refusals({key: one.value for key, one in good.items()}):
+        if (key := names.get(refusal.variable)) is not None:
+            text = f"{key} is {one_value.shown(key, good[key].value)}: {refusal.text}"
+            yield Problem("error", text, "", key, good[key].line)
+        elif refusal.elsewhere:
+            yield Problem("warning", refusal.text, "good as long as the other one is a secret in a file of its own")
+        else:
+            yield Problem("error", refusal.text, "change one of them")
+
+
+def _meant(key: str) -> str:
+    if key in DEPLOYMENT:
+        return "it belongs into the .env of the control plane's own compose project, docker/.env"
+    near = nearest(key)
+    return f"did you mean {near}?" if near else "remove it if it is a mistake; it is handed on as it is"
 
 
 def _s(count: int, word: str) -> str:

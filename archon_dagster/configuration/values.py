@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-import json
+import ipaddress
 import re
 from collections.abc import Callable
-from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import SecretStr
 
-from archon_dagster.configuration.variables import SETTINGS, TABLE, Variable, is_secret
-from archon_dagster.platform.settings import Settings
+from archon_dagster.alerts.channels import channels_of
+from archon_dagster.configuration.variables import Kind, Variable, is_secret, variable_of
+from archon_dagster.errors import ConfigurationError
+from archon_dagster.platform.limits import LEAST_MEMORY, size, size_text
+from archon_dagster.stores.relational import dsn
 
 FLAGS = {"true": True, "false": False}
 _PASSWORD = re.compile(r"(?<=://)[^\s/@]*:[^\s/@]*@")
 _HOST = re.compile(r"(?!-)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _IPV6 = re.compile(r"[0-9A-Fa-f:.]+")
 _WHOLE = re.compile(r"-?\d{1,20}")
+_CPUS = re.compile(r"\d{1,4}(\.\d{1,9})?", re.ASCII)
+_MEMORY = re.compile(r"\d{1,15}(\.\d{1,9})?[bkmg]?b?", re.ASCII | re.IGNORECASE)
+_ZERO_PORT = re.compile(r"^\w+://[^/?#]*:0+(?=[/?#]|$)")
+_PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"(?:{_LABEL}(?:\.{_LABEL})*(?::\d{{1,5}})?/)?{_PART}(?:/{_PART})*(?::\w[\w.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?",
+    re.ASCII,
+)
+_LONGEST_IMAGE = 255 + 128 + 72  # characters: the name, a tag, a digest
+_LEAST_CPUS, _MOST_CPUS = 0.01, 1024.0
 
 
 def shown(name: str, value: str) -> str:
@@ -34,18 +48,18 @@ def shown(name: str, value: str) -> str:
 def wrong(name: str, value: str) -> str | None:
     """What is wrong with a value, as the end of a sentence that begins with the variable; ``None``: nothing.
 
-    An empty value counts as not set, and is nobody's business here.
+    An empty value counts as not set, and is nobody's business here; nor is what only the control plane's settings know.
     """
     if not value:
         return None
     if any(not letter.isprintable() and letter != "\n" for letter in value):
         return "has a character that cannot be printed"
-    if name in TABLE:
-        variable = TABLE[name]
-        if "\n" in value:
-            return "goes over several lines"
-        return _KINDS[variable.kind](variable, value)
-    return _wrong_setting(name, value) if name in SETTINGS else None
+    variable = variable_of(name)
+    if variable is None:
+        return None
+    if "\n" in value and variable.kind != "channels":
+        return "goes over several lines"
+    return _KINDS[variable.kind](variable, value)
 
 
 def number(value: str) -> int | None:
@@ -117,9 +131,97 @@ def _zone(variable: Variable, value: str) -> str | None:
     return None
 
 
-_KINDS: dict[str, Callable[[Variable, str], str | None]] = {
+def _host(variable: Variable, value: str) -> str | None:
+    """A name or an address without a port; in the setting of the services' host, ``{service}`` is one's name."""
+    plain = value.replace("{service}", "x") if variable.name == "ARCHON_SERVICE_HOST" else value
+    if _HOST.fullmatch(plain) or (":" in plain and _is_address(plain)):
+        return None
+    return f"is {shown(variable.name, value)}, it must be the name or the address of a host, without a port"
+
+
+def _bind(variable: Variable, value: str) -> str | None:
+    if _is_address(value):
+        return None
+    return f"is {shown(variable.name, value)}, it must be an address of this host such as 127.0.0.1"
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _dsn(variable: Variable, value: str) -> str | None:
+    """Nothing of it is shown: a piece that cannot be read may be the password."""
+    try:
+        found = dsn.environment_of(value)
+    except ConfigurationError:
+        return "is none: it must be postgresql://user:password@host:5432/database (what is special in it %-encoded)"
+    ports = [one for one in found.get("PGPORT", "").split(",") if one] or (["0"] if _ZERO_PORT.search(value) else [])
+    if any((port := number(one)) is None or not 1 <= port <= 65535 for one in ports):
+        return "has a port that is none"
+    hosts = [one for one in found.get("PGHOST", "").split(",") if not one.startswith("/")]
+    return None if all(_HOST.fullmatch(one) or _is_address(one) for one in hosts if one) else "has a host that is none"
+
+
+def _callback(_: Variable, value: str) -> str | None:
+    """An address that is itself a secret; it may have a query."""
+    said = wrong_url(value.partition("?")[0], ("http", "https"))
+    return f"is no address: {said}" if said else None
+
+
+def _channels(_: Variable, value: str) -> str | None:
+    wrong_ones = [number for number, one in enumerate(channels_of(SecretStr(value)), 1) if one.fault]
+    if not wrong_ones:
+        return None
+    return f"has an entry that is no URL of a channel: number {', '.join(map(str, wrong_ones))}"
+
+
+def _image(variable: Variable, value: str) -> str | None:
+    if len(value) <= _LONGEST_IMAGE and _IMAGE.fullmatch(value):
+        return None
+    return f"is {shown(variable.name, value)}, it must be an image such as qdrant/qdrant:v1.7.4"
+
+
+def _cpus(variable: Variable, value: str) -> str | None:
+    if _CPUS.fullmatch(value) and _LEAST_CPUS <= float(value) <= _MOST_CPUS:
+        return None
+    return f"is {shown(variable.name, value)}, it must be a number of cores from {_LEAST_CPUS:g} to {_MOST_CPUS:g}"
+
+
+def _memory(variable: Variable, value: str) -> str | None:
+    if not _MEMORY.fullmatch(value):
+        return f"is {shown(variable.name, value)}, it must be a size such as 512M or 4G"
+    if size(value) < LEAST_MEMORY:
+        return f"is {value}, less than the {size_text(LEAST_MEMORY)} that the Docker engine asks for"
+    return None
+
+
+def _project(variable: Variable, value: str) -> str | None:
+    if _PROJECT.fullmatch(value):
+        return None
+    return f"is {shown(variable.name, value)}, it must be of small letters, digits, - and _, a letter or digit first"
+
+
+def _repository(variable: Variable, value: str) -> str | None:
+    """A directory, or ``s3://bucket/prefix``."""
+    scheme, apart, rest = value.partition("://")
+    if not apart:
+        return _text(variable, value)
+    if scheme == "file" and rest.startswith("/"):
+        return None
+    if scheme == "s3" and _HOST.fullmatch(rest.partition("/")[0]) and value.split() == [value]:
+        return None
+    return f"is {shown(variable.name, value)}, it must be a directory or s3://bucket/prefix"
+
+
+_KINDS: dict[Kind, Callable[[Variable, str], str | None]] = {
     "text": _text, "secret": _secret, "flag": _flag, "choice": _choice, "whole": _whole, "port": _port,
-    "http": _http, "bolt": _bolt, "origins": _origins, "zone": _zone,
+    "http": _http, "bolt": _bolt, "origins": _origins, "zone": _zone, "host": _host, "bind": _bind, "dsn": _dsn,
+    "callback": _callback, "channels": _channels, "image": _image, "cpus": _cpus, "memory": _memory,
+    "project": _project, "repository": _repository,
 }  # fmt: skip
 
 
@@ -142,21 +244,3 @@ def wrong_url(value: str, schemes: tuple[str, ...]) -> str | None:
 def _is_host(parts: SplitResult) -> bool:
     host = parts.hostname or ""
     return bool(_HOST.fullmatch(host) or ("[" in parts.netloc and _IPV6.fullmatch(host)))
-
-
-def _wrong_setting(name: str, value: str) -> str | None:
-    """A variable of the control plane, by the setting's own type; lists and tables are written as JSON."""
-    field = Settings.model_fields[SETTINGS[name]]
-    kind: Any = Annotated[field.annotation, "setting", *field.metadata]
-    try:
-        TypeAdapter(kind).validate_python(_decoded(field.annotation, value))
-    except RecursionError:
-        return "is nested too deeply"
-    except ValueError as error:
-        said = error.errors(include_input=False)[0]["msg"] if isinstance(error, ValidationError) else "it is not JSON"
-        return f"is {shown(name, value)}: {said}"
-    return None
-
-
-def _decoded(kind: Any, value: str) -> Any:
-    return json.loads(value) if str(kind).startswith(("dict", "tuple")) else value

@@ -7,15 +7,23 @@ Ports are those of the service catalogue.
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 from typing import Literal
 
+from archon_dagster.configuration.control_plane import FIELDS
 from archon_dagster.platform.services import CATALOGUE, Service
-from archon_dagster.platform.settings import Settings
 from archon_dagster.stores.configuration.redaction import redact
 
-Kind = Literal["text", "secret", "flag", "whole", "port", "choice", "http", "bolt", "origins", "zone"]
+Kind = Literal[
+    "text", "flag", "whole", "choice", "zone",
+    "port", "host", "bind", "http", "bolt", "origins",
+    "secret", "dsn", "callback", "channels",
+    "image", "cpus", "memory", "project", "repository",
+]  # fmt: skip
+_SECRET: tuple[Kind, ...] = ("secret", "dsn", "callback", "channels")
+MOST_REPLICAS = 64
 
 APPLICATIONS: tuple[str, ...] = tuple(s.name for s in CATALOGUE if not s.external and s.store is None)
 """The platform's own services; the stores read nothing of this file but what concerns them."""
@@ -51,7 +59,7 @@ class Variable:
     @property
     def secret(self) -> bool:
         """Whether its value must never be shown."""
-        return self.kind == "secret"
+        return self.kind in _SECRET
 
 
 def _ports() -> tuple[Variable, ...]:
@@ -80,12 +88,12 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("MEMGRAPH_USER", "text", _GRAPH),
     Variable("MEMGRAPH_PASSWORD", "secret", _GRAPH),
     Variable("MEMGRAPH_DATABASE", "text", _GRAPH),
-    Variable("POSTGRES_HOST", "text"),
+    Variable("POSTGRES_HOST", "host"),
     Variable("POSTGRES_PORT", "port", service="postgres"),
     Variable("POSTGRES_USER", "text", ("postgres",)),
     Variable("POSTGRES_PASSWORD", "secret", ("postgres",)),
     Variable("POSTGRES_DB", "text", ("postgres",)),
-    Variable("POSTGRES_DSN", "secret"),
+    Variable("POSTGRES_DSN", "dsn"),
     Variable("QDRANT_PORT", "port", ("qdrant",), service="qdrant"),
     Variable("MEMGRAPH_PORT", "port", ("memgraph",), service="memgraph"),
     Variable("SUPABASE_URL", "http", ("archon-bridge", "archon-intelligence", "archon-mcp"), required=True),
@@ -114,30 +122,76 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("INTELLIGENCE_SERVICE_URL", "http", _BACKEND),
     Variable("SEARCH_SERVICE_URL", "http", _BACKEND),
     Variable("ARCHON_TIMEZONE", "zone"),
+    Variable("ARCHON_SERVICE_HOST", "host"),
+    Variable("ARCHON_REPOSITORY", "repository"),
+    Variable("ARCHON_WEBSERVER_URL", "http"),
+    Variable("ARCHON_ALERT_URLS", "channels"),
+    Variable("ARCHON_HEARTBEAT_URL", "callback"),
+    Variable("COMPOSE_PROJECT_NAME", "project"),
+    Variable("ARCHON_BIND", "bind"),
+    Variable("ARCHON_RESTART_POLICY", "choice", choices=("no", "always", "unless-stopped", "on-failure")),
 )  # fmt: skip
 
 TABLE: dict[str, Variable] = {variable.name: variable for variable in VARIABLES}
 
-SETTINGS: dict[str, str] = {
-    field.alias: name for name, field in Settings.model_fields.items() if field.alias and field.alias not in TABLE
-}
-"""Variables of the control plane alone, with the name of the setting."""
+SETTINGS: tuple[str, ...] = tuple(name for name in FIELDS if name not in TABLE)
+"""Variables of the control plane alone; what they may be, its settings say."""
 
-_OTHERS = re.compile(r"COMPOSE_[A-Z_]+|ARCHON_[A-Z0-9_]+|AWS_[A-Z_]+|QDRANT__[A-Z_]+")
-_OF_CONTAINER = re.compile(r"([A-Z]+)_(?:IMAGE|REPLICAS|(?:CPUS|MEMORY)(?:_RESERVED)?)")
+DEPLOYMENT = frozenset(
+    f"ARCHON_{name}"
+    for name in (
+        "BACKUPS", "CONTROL_IMAGE", "CONTROL_PROJECT", "GID", "LISTEN", "MEMGRAPH_VOLUME", "PLATFORM_NETWORK",
+        "PLATFORM_PROJECT", "QDRANT_VOLUME", "SECRETS_DIR", "STORAGE_IMAGE", "UID",
+    )
+)  # fmt: skip
+"""Variables of the control plane's own compose project, ``docker/.env``; nobody reads them from the platform's."""
+
+_COMPOSE = (
+    "FILE", "PROFILES", "PATH_SEPARATOR", "ENV_FILES", "DISABLE_ENV_FILE", "IGNORE_ORPHANS", "REMOVE_ORPHANS",
+    "PARALLEL_LIMIT", "ANSI", "STATUS_STDOUT", "MENU", "EXPERIMENTAL", "PROGRESS", "BAKE", "CONVERT_WINDOWS_PATHS",
+)  # fmt: skip
+_INSIDE = ("ARCHON_MCP_PORT", "ARCHON_AGENTS_PORT")
+"""What the compose file gives containers beside the names of the table."""
+
+_OTHERS = re.compile(
+    rf"COMPOSE_({'|'.join(_COMPOSE)})|{'|'.join(_INSIDE)}|ARCHON_SANDBOX_[A-Z_]+|AWS_[A-Z0-9_]+|QDRANT__[A-Z0-9_]+"
+)
+_OF_CONTAINER = re.compile(r"([A-Z]+)_(IMAGE|REPLICAS|(CPUS|MEMORY)(?:_RESERVED)?)")
+_PARTS = {"HAPROXY": "SEARCH"}
+"""What a container is called that is part of a service: the balancer, of archon-search."""
 _OF_CONTROL_PLANE = re.compile(r"COMPOSE_|ARCHON_|AWS_")
+_NEAR = 0.75  # how alike two names are that may have been meant
+
+
+def variable_of(name: str) -> Variable | None:
+    """A variable of the table, or one of a service's container; ``None`` for what has no kind of its own here."""
+    if name in TABLE:
+        return TABLE[name]
+    found, service = _OF_CONTAINER.fullmatch(name), _container_of(name)
+    if found is None or service is None:
+        return None
+    kinds: dict[str, Kind] = {"IMAGE": "image", "REPLICAS": "whole", "CPUS": "cpus", "MEMORY": "memory"}
+    return Variable(name, kinds[found[3] or found[2]], (service,), lowest=1, highest=MOST_REPLICAS)
 
 
 def is_known(name: str) -> bool:
     """Whether anybody is known to read a variable of this name."""
-    return name in TABLE or name in SETTINGS or _container_of(name) is not None or _OTHERS.fullmatch(name) is not None
+    return variable_of(name) is not None or name in FIELDS or _OTHERS.fullmatch(name) is not None
+
+
+def nearest(name: str) -> str | None:
+    """The known name that was perhaps meant."""
+    of_containers = [f"{found[1]}_{what}" for what in ("IMAGE", "REPLICAS", "CPUS", "MEMORY")
+                     if (found := re.match(r"([A-Z]+)_", name)) and _container_of(f"{found[1]}_{what}")]  # fmt: skip
+    known = [*TABLE, *FIELDS, *of_containers, *(f"COMPOSE_{one}" for one in _COMPOSE)]
+    return next(iter(difflib.get_close_matches(name.upper(), known, 1, _NEAR)), None)
 
 
 def is_secret(name: str) -> bool:
     """Whether its value must never be shown; of a variable nobody knows, its name decides, as it does in a backup."""
     if name in TABLE:
         return TABLE[name].secret
-    if name in SETTINGS and "SecretStr" in str(Settings.model_fields[SETTINGS[name]].annotation):
+    if name in FIELDS and "SecretStr" in str(FIELDS[name].annotation):
         return True
     return bool(redact(".env", f"{name}=value".encode("utf-8", "surrogatepass")).secrets)
 
@@ -158,5 +212,5 @@ def _container_of(name: str) -> str | None:
     found = _OF_CONTAINER.fullmatch(name)
     if found is None:
         return None
-    word = found[1].lower()
+    word = _PARTS.get(found[1], found[1]).lower()
     return next((s.name for s in CATALOGUE if s.name in (word, f"archon-{word}")), None)

@@ -23,16 +23,26 @@ SERVICES_ARE_DOWN = ("restore", "start", "cold start", "cold_start")
 
 
 def purpose(settings: Settings) -> str:
-    """What the holder of the platform lock does, e.g. ``restore of 2026…``; empty where nobody holds it."""
+    """What the holder of the platform lock does, e.g. ``restore of 2026…``; empty where nobody is known to hold it."""
+    return _asked(settings) or ""
+
+
+def is_held(settings: Settings) -> bool | None:
+    """Whether somebody holds the platform lock; ``None``: the repository does not say."""
+    answer = _asked(settings)
+    return None if answer is None else answer != ""
+
+
+def _asked(settings: Settings) -> str | None:
     if settings.repository_setting is None and not Path(settings.repository).exists():
         return ""  # the default one, which the first backup makes
 
     def ask() -> str:
         holder = Repository.open(settings.repository).holder()
-        return holder.purpose if holder else ""
+        return (holder.purpose or "unknown work") if holder else ""
 
     answer = ask_all({"holder": ask}, LIMIT)["holder"]
-    return answer if isinstance(answer, str) else ""
+    return answer if isinstance(answer, str) else None
 
 
 def excuse(samples: Mapping[str, Sample], work: str) -> dict[str, Sample]:

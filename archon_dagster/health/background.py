@@ -3,10 +3,13 @@
 One that fails is made again at once until it is confirmed, and is then due in every round until it passes, so that
 neither the failure nor its end is noticed ten minutes late. While somebody backs up or restores, nothing is written and
 nothing is compared.
+
+After a test that search did not answer, what it may have indexed since is deleted.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,10 +17,10 @@ from dataclasses import replace
 
 from archon_dagster.asking import ask_all
 from archon_dagster.errors import ArchonError, BackupNotFound
-from archon_dagster.health import claims
+from archon_dagster.health import claims, late_documents
 from archon_dagster.health.at_work import purpose
 from archon_dagster.health.consistency import judge
-from archon_dagster.health.end_to_end import Busy, run_end_to_end
+from archon_dagster.health.end_to_end import Busy, run_end_to_end, sweep_again
 from archon_dagster.health.knowledge import Counts, Expected, Knowledge, Model, Tested
 from archon_dagster.health.samples import Facet, Problem, Sample
 from archon_dagster.platform.probes.answer import FAILURES, Unwell, in_words
@@ -29,6 +32,8 @@ from archon_dagster.repository.manifest import Manifest
 from archon_dagster.repository.repository import Repository
 from archon_dagster.stores.base import StoreName
 from archon_dagster.stores.open import open_stores
+
+log = logging.getLogger(__name__)
 
 LIMIT = 12.0  # seconds of all of them together
 EXPECTED_EVERY = 5  # so many times slower than the counts is the repository asked
@@ -60,15 +65,17 @@ def look(
         "live": _due(known.live_at, settings.health_counts, now, again=suspicious or _came_back(known, samples)),
         "expected": _due(known.expected_at, settings.health_counts * seldom, now, again=suspicious),
     }
+    due["late"] = not due["end_to_end"] and _well(samples, "qdrant") and late_documents.is_due(settings.home, now)
     if only_reading:
-        due |= {"end_to_end": False, "model": False}
-    if (due["end_to_end"] or due["live"]) and purpose(settings):
-        due |= {"end_to_end": False, "live": False}
+        due |= {"end_to_end": False, "model": False, "late": False}
+    if (due["end_to_end"] or due["live"] or due["late"]) and purpose(settings):
+        due |= {"end_to_end": False, "live": False, "late": False}
     looks: dict[str, Callable[[], object]] = {
         "end_to_end": lambda: _test(settings, now),
         "model": lambda: _ask_model(settings, now),
         "live": lambda: _count(samples, settings, runtime),
         "expected": lambda: _expected(settings),
+        "late": lambda: sweep_again(settings, now),
     }
     questions = {name: look for name, look in looks.items() if due[name]}
     known = _learned(known, ask_all(questions, LIMIT) if questions else {}, now)
@@ -81,7 +88,9 @@ def look(
 def _learned(known: Knowledge, answers: Mapping[str, object], now: float) -> Knowledge:
     for name, answer in answers.items():
         failed = isinstance(answer, Exception)
-        if isinstance(answer, Tested):
+        if name == "late" and failed:  # tried again in the next round
+            log.warning("documents of end-to-end tests that came late could not be deleted: %s", answer)
+        elif isinstance(answer, Tested):
             known = replace(known, end_to_end=answer)
         elif isinstance(answer, Model):
             known = replace(known, model=answer)

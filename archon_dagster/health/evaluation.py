@@ -8,9 +8,10 @@ one alert, not twenty. In maintenance nothing is counted, and afterwards everyth
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from archon_dagster.health.check_state import Checks, advance_checks
 from archon_dagster.health.samples import Facet, Sample, Verdict
 
 State = Literal["healthy", "degraded", "unhealthy", "unknown", "maintenance"]
@@ -45,6 +46,7 @@ class ServiceState:
     :param changes: times of the changes within the flapping window, newest last.
     :param failed: what was wrong in the last sample. :param detail: the last sample in one line.
     :param last_known: time of the last sample that said anything.
+    :param checks: each of its checks, confirmed on its own.
     """
 
     state: State = "unknown"
@@ -59,6 +61,7 @@ class ServiceState:
     detail: str = ""
     reached: bool = True
     last_known: float = 0.0
+    checks: Checks = field(default_factory=dict)
 
     @property
     def in_doubt(self) -> bool:
@@ -89,6 +92,8 @@ class Change:
 
 def advance(state: ServiceState, sample: Sample, now: float, policy: Policy) -> tuple[ServiceState, Change | None]:
     """The next state of a service after one more sample, and the change if it is confirmed by it."""
+    checks = advance_checks(state.checks, sample, now, policy.failures, policy.successes)
+    state = replace(state, checks=checks)
     seen = _seen(state, sample, now)
     target = _target(seen, sample, now, policy)
     if target is None or target == seen.state:

@@ -20,6 +20,7 @@ from archon_dagster.health.evaluation import Change, Policy, ServiceState, advan
 from archon_dagster.health.events import Event
 from archon_dagster.health.history import History
 from archon_dagster.health.knowledge import Knowledge
+from archon_dagster.health.reading import silent_after
 from archon_dagster.health.root_cause import explain
 from archon_dagster.health.samples import Sample
 from archon_dagster.health.sampling import Watched, take_samples, watched
@@ -29,7 +30,6 @@ from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.platform.services import BY_NAME
 from archon_dagster.platform.settings import Settings
 
-UNKNOWN_AFTER = 5  # intervals without a sample that says anything
 FEW = 3  # services reported in one tick without news
 
 Clock = Callable[[], float]
@@ -92,7 +92,7 @@ def policy_of(service: str, settings: Settings) -> Policy:
         successes=(own.successes if own else None) or settings.health_successes,
         flap_changes=settings.health_flap_changes,
         flap_window=settings.health_flap_window,
-        unknown_after=max(180.0, UNKNOWN_AFTER * float(settings.health_interval)),
+        unknown_after=silent_after(settings.health_interval),
     )
 
 

@@ -1,24 +1,33 @@
 """The health monitor: looks without a run, and writes events only when something has changed, or as a heartbeat.
 
-An evaluation costs kilobytes in Dagster's event log and is never purged, so the samples stay in the home. The cursor is
-the number of the last confirmed change that Dagster was told of: what a crash has kept from it is told the next time.
+An evaluation costs kilobytes in Dagster's event log, so the samples stay in the home. The cursor is the number of the
+last confirmed change that Dagster was told of: what a crash has kept from it is told the next time.
+
+Dagster's daemon passes by every five seconds. Where the interval is shorter, a tick makes as many rounds as fit between
+two passes; the first one that has something to tell ends it.
 """
 
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 import dagster as dg
 from filelock import FileLock, Timeout
 
-from archon_dagster.errors import ConfigurationError
-from archon_dagster.health import events, monitor
+from archon_dagster.errors import ArchonError, ConfigurationError
+from archon_dagster.health import abandoned, events, monitor
 from archon_dagster.health import state as states
 from archon_dagster.health.checks import evaluations, observation
 from archon_dagster.health.history import History
 from archon_dagster.health.monitor import Tick
 from archon_dagster.platform.runtime.open import open_runtime
+from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.resources import Operations
+
+BETWEEN_PASSES = 5.0  # seconds; dagster._daemon.sensor.MIN_INTERVAL_LOOP_TIME. Who is still at work misses the next one
+_TO_ANSWER = 0.3  # seconds the daemon needs for the end of a tick
 
 
 @dg.sensor(
@@ -28,11 +37,11 @@ from archon_dagster.resources import Operations
     description="Looks at every service, confirms failures within seconds, and reports changes and a heartbeat.",
 )
 def health_monitor(context: dg.SensorEvaluationContext, operations: Operations) -> dg.SensorResult | dg.SkipReason:
-    """One tick; see :mod:`archon_dagster.health.monitor`."""
+    """One tick; see :mod:`archon_dagster.health.monitor` for a round."""
     settings = operations.settings()
     try:
         with _turn(settings):
-            return _tick(settings, context)
+            return _rounds(settings, context)
     except ConfigurationError as error:  # no platform here
         return dg.SkipReason(error.what)
     except Timeout:
@@ -45,16 +54,44 @@ def _turn(settings: Settings) -> FileLock:
     return FileLock(file, timeout=0)
 
 
-def _tick(settings: Settings, context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+def _rounds(settings: Settings, context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """One round; where the interval is shorter than the daemon's, as many as end before it passes by again."""
+    end, longest, rounds = time.monotonic() + BETWEEN_PASSES - _TO_ANSWER, 0.0, 0
+    while True:
+        begun = time.monotonic()
+        found = _round(settings, context)
+        longest, rounds = max(longest, time.monotonic() - begun), rounds + 1
+        following = begun + settings.health_interval
+        if isinstance(found, dg.SensorResult):
+            return found
+        if max(following, time.monotonic()) + longest > end:
+            return dg.SkipReason(f"{rounds} rounds; {found.skip_message}") if rounds > 1 else found
+        threading.Event().wait(max(0.0, following - time.monotonic()))
+
+
+def _round(settings: Settings, context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     before = states.load(settings.home)
     if not context.cursor:  # an instance that was never told anything
         before = replace(before, heartbeats={})
-    found = monitor.tick(settings, open_runtime(settings), before=before)
+    runtime = open_runtime(settings)
+    _let_go(settings, runtime, context)
+    found = monitor.tick(settings, runtime, before=before)
     monitor.keep(settings, found)
     told = list(_reports(settings, found, context.cursor, context.instance))
     if not told:
         return dg.SkipReason(_nothing_new(found))
     return dg.SensorResult(asset_events=told, cursor=str(found.state.sequence), skip_reason=_told(found, told))
+
+
+def _let_go(settings: Settings, runtime: Runtime, context: dg.SensorEvaluationContext) -> None:
+    """Before anybody is asked: a writer that somebody has left paused does not answer, and has not failed."""
+    try:
+        names = abandoned.let_go(settings, runtime, time.time())
+    except ArchonError as error:  # the round goes on: it says who does not answer
+        context.log.error(f"writers that a dead backup left paused could not be let go: {error}")
+        return
+    if names:
+        context.log.warning(f"let go on, which a backup that has died had left paused: {', '.join(names)}")
 
 
 def _reports(

@@ -7,7 +7,7 @@ from typing import Protocol
 from docker.errors import ImageNotFound
 from docker.utils import parse_repository_tag
 
-from archon_dagster.platform.runtime.compose_engine import SERVICE, containers, engine
+from archon_dagster.platform.runtime.compose_engine import BALANCES, SERVICE, containers, engine
 
 
 class Images(Protocol):
@@ -15,6 +15,10 @@ class Images(Protocol):
 
     def used(self) -> dict[str, tuple[str, str]]:
         """By service: the name its container was made from, and the id of the image."""
+        ...
+
+    def parts(self) -> dict[str, str]:
+        """Whom a container is part of that is no service of its own: a balancer, of the service that it balances."""
         ...
 
     def stands_for(self, reference: str) -> str | None:
@@ -38,6 +42,11 @@ class EngineImages:
                 one.labels[SERVICE]: (str(one.attrs["Config"]["Image"]), str(one.attrs["Image"]))
                 for one in containers(client, self._project)
             }
+
+    def parts(self) -> dict[str, str]:
+        with engine("the images could not be looked at") as client:
+            found = containers(client, self._project)
+            return {one.labels[SERVICE]: one.labels[BALANCES] for one in found if BALANCES in one.labels}
 
     def stands_for(self, reference: str) -> str | None:
         with engine(f"{reference} could not be looked at") as client:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from archon_dagster.errors import StoreError
 from archon_dagster.maintenance.step import Done, MaintenanceContext
 from archon_dagster.stores.graph.connection import Bolt
@@ -10,14 +13,14 @@ from archon_dagster.stores.graph.driver import Endpoint, open_driver
 from archon_dagster.stores.graph.memgraph import Memgraph
 
 
-def free_memory(context: MaintenanceContext) -> Done:
+def free_memory(context: MaintenanceContext, driver: Callable[[Endpoint, float], Any] = open_driver) -> Done:
     """``FREE MEMORY``, with the server's own numbers before and after."""
     settings = context.operation.settings
     endpoint = Endpoint(
         settings.memgraph_uri, settings.memgraph_user, settings.memgraph_password.get_secret_value(),
         settings.memgraph_database,
     )  # fmt: skip
-    with context.operation.work() as work, Bolt(endpoint, work, open_driver) as bolt:
+    with context.operation.work() as work, Bolt(endpoint, work, driver) as bolt:
         dialect = choose(bolt)
         if not isinstance(dialect, Memgraph):
             return Done(f"not applicable: {dialect} has no such statement", idle=True)

@@ -1,15 +1,19 @@
-"""The jobs ``weekly_maintenance``, ``security_updates`` and ``retention``."""
+"""The jobs ``weekly_maintenance``, ``security_updates``, ``retention`` and ``trim_event_log``."""
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
+from dagster._core.instance import RUNLESS_RUN_ID
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from pydantic import Field
 
 from archon_dagster.context import OperationContext
 from archon_dagster.errors import ArchonError, ConfirmationMissing
-from archon_dagster.maintenance import report, retention
+from archon_dagster.maintenance import event_store, report, retention
 from archon_dagster.maintenance.catalogue import STEPS
+from archon_dagster.maintenance.event_store import EventStore
 from archon_dagster.maintenance.journal import Journal
 from archon_dagster.maintenance.retention import Pruned
 from archon_dagster.maintenance.step import Housekeeping, MaintenanceContext
@@ -38,7 +42,7 @@ def maintain(context: dg.OpExecutionContext, config: MaintenanceConfig, operatio
     chosen = choose(STEPS, config.steps)
 
     def work(operation: OperationContext) -> tuple[Journal, OperationContext]:
-        tidy = _housekeeping(context.instance, context.run_id)
+        tidy = _housekeeping(context.instance, context.run_id, operation.settings.health_history_days)
         return run(MaintenanceContext(operation, tidy, config.confirm_packages), chosen), operation
 
     journal, operation = operations.run(context, work)
@@ -149,6 +153,28 @@ def retention_job() -> None:
     prune()
 
 
+@dg.op(description="Remove Dagster's own events that belong to no run and are old; the newest of everything stay.")
+def trim(context: dg.OpExecutionContext, operations: Operations) -> None:
+    """Trim; see :mod:`archon_dagster.maintenance.event_store`. Nothing of the platform is touched: no pool, no lock."""
+    said = remove_old_events(context.instance, operations.settings().health_history_days)
+    context.log.info(said)
+    context.add_output_metadata({"what": said})
+
+
+@dg.job(
+    name="trim_event_log",
+    executor_def=EXECUTOR,
+    tags={"dagster/max_runtime": "3600"},
+    description=(
+        "Launch it as it is. What the health monitor writes would fill the disk by and by: events without a run that "
+        "are older than ARCHON_HEALTH_HISTORY_DAYS go, the newest of each check and asset stay."
+    ),
+)
+def trim_event_log_job() -> None:
+    """Each day; the weekly maintenance does it too."""
+    trim()
+
+
 def _metadata(journal: Journal) -> dict[str, Any]:
     records = [dg.TableRecord({column: row[column] for column in report.COLUMNS}) for row in report.rows(journal)]
     return {
@@ -158,9 +184,10 @@ def _metadata(journal: Journal) -> dict[str, Any]:
     }
 
 
-def _housekeeping(instance: dg.DagsterInstance, this_run: str) -> Housekeeping:
+def _housekeeping(instance: dg.DagsterInstance, this_run: str, event_days: float) -> Housekeeping:
     def tidy(days: float, backups: frozenset[str]) -> str:
-        return remove_old_runs(instance, days, keep=this_run, backups=backups)
+        runs = remove_old_runs(instance, days, keep=this_run, backups=backups)
+        return f"{runs}; {remove_old_events(instance, event_days)}"
 
     return tidy
 
@@ -194,3 +221,23 @@ def remove_old_runs(
     for run_id in old:
         instance.delete_run(run_id)
     return f"{len(old)} runs older than {days:g} days were removed"
+
+
+def remove_old_events(
+    instance: dg.DagsterInstance, days: float, now: float | None = None, kept: int = event_store.KEPT
+) -> str:
+    """Delete events that belong to no run and are older than so many days; says how many.
+
+    Never the newest ones of a check or an asset: they are what the UI shows. :param now: seconds since the epoch.
+    """
+    storage = instance.event_log_storage
+    if not isinstance(storage, SqlEventLogStorage):
+        return f"events without a run are kept: {type(storage).__name__} is no SQL storage"
+
+    store = EventStore(
+        index=storage.index_connection,
+        runless=(lambda: storage.run_connection(RUNLESS_RUN_ID)) if storage.is_run_sharded else None,
+        run_exists=instance.has_run,
+    )
+    limit = datetime.fromtimestamp((time.time() if now is None else now) - days * _DAY, UTC).replace(tzinfo=None)
+    return f"{event_store.purge(store, limit, kept):,} events without a run, older than {days:g} days, were removed"

@@ -28,7 +28,7 @@ def rotate(context: MaintenanceContext) -> Done:
     """The services' logs where they are files here, and the control plane's own."""
     operation, settings = context.operation, context.operation.settings
     ours = [file for file in settings.home.glob("*.log") if file.is_file()]
-    services = sorted(settings.home.glob("services/*/log")) if operation.runtime.kind == "processes" else []
+    services = _of_processes(settings.home) if operation.runtime.kind == "processes" else []
     done = []
     for file in (*services, *ours):
         operation.check()
@@ -41,6 +41,11 @@ def rotate(context: MaintenanceContext) -> Done:
     if not done:
         return Done(f"no log is longer than {settings.maintenance_log_bytes:,} bytes", idle=True)
     return Done(f"{len(done)} logs", tuple(done))
+
+
+def _of_processes(home: Path) -> list[Path]:
+    """The log of each service, and of each replica of those that run more than once."""
+    return sorted([*home.glob("services/*/log"), *home.glob("services/*/replicas/*/log")])
 
 
 def held(file: Path) -> int:

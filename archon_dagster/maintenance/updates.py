@@ -2,15 +2,16 @@
 
 Lock -> record the images and the revision -> back up, verified -> fetch (pull, build on fresh bases; nothing stops for
 it) -> replace the services whose image has changed, one by one in dependency order, each behind a health gate and
-``pip check`` -> done. The first failure puts back the recorded images and the services replaced so far; data are never
-touched. Killed in between: ``archon security-updates --return`` does the same from the record in the home.
+``pip check`` -> done. A balancer is part of the service that it balances, whose probe goes through it: a new image of
+it replaces that service. The first failure puts back the recorded images and the services replaced so far; data are
+never touched. Killed in between: ``archon security-updates --return`` does the same from the record in the home.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -95,8 +96,8 @@ def go_back(operation: OperationContext, images: Images | None = None) -> tuple[
         raise ConfigurationError("no update has been recorded here; nothing was touched")
     images = images or EngineImages(operation.settings.compose_project)
     with operation.repository.lock(f"return from {PURPOSE}", check=operation.check):
-        changed = [name for name, (_, image) in images.used().items() if before.ids.get(name, image) != image]
-        return _put_back(operation, images, before, changed)
+        changed = {name for name, (_, image) in images.used().items() if before.ids.get(name, image) != image}
+        return _put_back(operation, images, before, _services(operation, images, changed))
 
 
 def require_compose(operation: OperationContext) -> None:
@@ -127,14 +128,16 @@ def _fetch_and_replace(
         with _step(operation, "fetch images"):
             fetch(operation.runtime)
         new = {name: images.stands_for(reference) for name, reference in before.references.items()}
-        todo = [name for name in operation.runtime.services() if new.get(name) not in (None, before.ids.get(name))]
-        result = replace(result, unchanged=tuple(name for name in before.ids if name not in todo))
-        for name in todo:  # catalogue order: what others need comes first
+        fresh = {name: (old, str(new[name])) for name, old in before.ids.items() if new[name] not in (None, old)}
+        result = replace(result, unchanged=tuple(name for name in before.ids if name not in fresh))
+        parts = images.parts()
+        for name in _services(operation, images, fresh):  # catalogue order: what others need comes first
             operation.check()
             touched.append(name)
             with _step(operation, f"replace {name}"):
                 _replace(operation, name)
-            result = replace(result, changed={**result.changed, name: (before.ids[name], str(new[name]))})
+            mine = {one: ids for one, ids in fresh.items() if parts.get(one, one) == name}
+            result = replace(result, changed={**result.changed, **mine})
     except Exception as error:
         returned = _taken_back(operation, images, before, touched, error)
         if isinstance(error, Cancelled):
@@ -143,6 +146,13 @@ def _fetch_and_replace(
             raise
         return replace(result, returned=returned, why=str(error).splitlines()[0])
     return result
+
+
+def _services(operation: OperationContext, images: Images, names: Collection[str]) -> list[str]:
+    """The services that have to be replaced so that these containers are, in their order."""
+    parts = images.parts()
+    wanted = {parts.get(name, name) for name in names}
+    return [name for name in operation.runtime.services() if name in wanted]
 
 
 def _taken_back(

@@ -19,6 +19,10 @@ from archon_dagster.errors import ConfigurationError
 from archon_dagster.platform import whole_files
 
 LONGEST = timedelta(days=7)
+STOPS = "recovery, weekly maintenance, retention, restore drills, scaling, and alerts of what breaks meanwhile"
+GOES_ON = "health checks and backups, also of a configuration that was changed"
+"""A backup changes nothing, and a pause that somebody forgets must not cost the recovery points of a week. It does hold
+the writers still for its seconds; who cannot have that opens a maintenance window or stops the schedule."""
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 

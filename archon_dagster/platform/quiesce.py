@@ -1,9 +1,10 @@
 """Make the platform's writers hold still, and never leave them frozen.
 
 Pausing freezes a service between two instructions: for the seconds of a capture its clients wait and none sees an
-error. A run that dies inside the pause must not leave the platform frozen, so three things let the writers go on:
-the run itself, a guard process that notices when the run is gone or the limit has passed, and, should both have
-been killed, the next run (:func:`thaw_leftovers` reads the note the pause left behind).
+error. A run that dies inside the pause must not leave the platform frozen, so four things let the writers go on:
+the run itself; a guard process that notices when the run is gone or the limit has passed; and, should both have been
+killed (a container dies as a whole), the health monitor and the next run, which read the note the pause left behind
+(:func:`thaw_leftovers`).
 """
 
 from __future__ import annotations
@@ -68,8 +69,19 @@ def paused_writers(settings: Settings, runtime: Runtime) -> Iterator[Pause]:
             pause.release()
 
 
+def held_since(settings: Settings) -> float | None:
+    """When writers were paused that nobody has let go in the proper way, in seconds since 1970; ``None``: none were."""
+    try:
+        return _note(settings).stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
 def thaw_leftovers(settings: Settings, runtime: Runtime) -> tuple[str, ...]:
-    """Let writers go on that a killed run left paused; returns their names. Call it with the lock held."""
+    """Let writers go on that a killed run left paused; returns their names.
+
+    Call it with the lock held, or when whoever paused them has lost it or may not hold them any longer.
+    """
     note = _note(settings)
     try:
         names = set(json.loads(note.read_text()))

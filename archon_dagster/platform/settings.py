@@ -21,6 +21,7 @@ from archon_dagster.platform.health_settings import HealthSettings
 from archon_dagster.platform.maintenance_settings import MaintenanceSettings
 from archon_dagster.platform.performance_settings import PerformanceSettings
 from archon_dagster.platform.recovery_settings import RecoverySettings
+from archon_dagster.platform.restore_drill_settings import RestoreDrillSettings
 from archon_dagster.platform.retention_settings import RetentionSettings
 from archon_dagster.platform.scaling_settings import ScalingSettings
 
@@ -38,7 +39,13 @@ def default_home() -> Path:
 
 
 class Settings(
-    HealthSettings, RecoverySettings, MaintenanceSettings, RetentionSettings, PerformanceSettings, ScalingSettings
+    HealthSettings,
+    RecoverySettings,
+    MaintenanceSettings,
+    RetentionSettings,
+    RestoreDrillSettings,
+    PerformanceSettings,
+    ScalingSettings,
 ):
     """Everything that can be set. Secrets are :class:`~pydantic.SecretStr`: they never show in a repr or a log."""
 

@@ -7,7 +7,7 @@ fresh probes to say.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,7 +21,7 @@ from archon_dagster.platform.services import BY_NAME
 from archon_dagster.platform.settings import Settings
 from archon_dagster.recovery import evidence, files
 from archon_dagster.recovery.findings import Findings
-from archon_dagster.recovery.incident import Incident, Step
+from archon_dagster.recovery.incident import Incident, Step, Verb
 from archon_dagster.restore.request import CONFIRMATION, RestoreRequest, RestoreResult
 from archon_dagster.restore.restore import restore_backup
 from archon_dagster.restore.selection import Selection
@@ -29,6 +29,10 @@ from archon_dagster.startup.aside import Aside
 from archon_dagster.startup.start import start_services
 
 LOCK_WAIT = 5.0  # seconds for somebody else to end
+SPARE = 0.05  # of the disk stays free beside the copy of a collection: Dagster and the backups may be on it
+ACTS: frozenset[Verb] = frozenset({"set_aside", "restart", "recreate", "start_all", "restore"})
+"""What stops or starts a service, or changes its data."""
+
 BEYOND_GRACE = 60.0  # seconds a runtime may take beyond the time a service gets to stop
 
 
@@ -40,11 +44,17 @@ class Result:
     detail: str
 
 
+def _nobody(_: datetime) -> Mapping[str, str]:
+    return {}
+
+
 @dataclass
 class Hands:
     """Acts on one platform.
 
     :param evidence_in: where evidence of an incident goes.
+    :param left_alone: services that are neither stopped nor started at a moment, with the reason, also where others
+        need them; nobody, where a person has asked for all of it.
     :param open: makes the operation context; called when a repository is first needed, so that a dead one stops no
         restart.
     """
@@ -54,6 +64,7 @@ class Hands:
     evidence_in: Callable[[str], Path]
     cancel: threading.Event = field(default_factory=threading.Event)
     open: Callable[[], OperationContext] | None = None
+    left_alone: Callable[[datetime], Mapping[str, str]] = _nobody
     _context: OperationContext | None = None
 
     def check(self) -> None:
@@ -91,14 +102,20 @@ class Hands:
         return self._context
 
     def do(self, step: Step, incident: Incident, findings: Findings, now: datetime) -> Result:
-        """Do it; every failure but a cancel is a result."""
+        """Do it; every failure but a cancel is a result. Who is left alone may have changed since it was decided."""
+        alone = self.left_alone(now)
+        if step.verb in ACTS:
+            services = tuple(name for name in step.services if name not in alone)
+            if step.services and not services:
+                return Result(False, f"nothing was done: {_said(step.services, alone)}")
+            step = step.model_copy(update={"services": services})
         verbs: dict[str, Callable[[], Result]] = {
             "evidence": lambda: self._evidence(step, incident, findings, now),
             "copy_aside": lambda: self._copy_aside(step, incident),
             "set_aside": lambda: self._set_aside(step, incident),
-            "restart": lambda: self._restart(step),
-            "recreate": lambda: self._recreate(step),
-            "start_all": lambda: self._start_all(step),
+            "restart": lambda: self._restart(step, alone),
+            "recreate": lambda: self._recreate(step, alone),
+            "start_all": lambda: self._start_all(step, alone),
             "restore": lambda: self._restore(step),
         }
         try:
@@ -118,12 +135,19 @@ class Hands:
         return Result(True, f"{found}, in {directory}")
 
     def _copy_aside(self, step: Step, incident: Incident) -> Result:
-        source = self.settings.memgraph_data
-        if source is None:
-            return Result(False, "ARCHON_MEMGRAPH_DATA is not set")
+        """Of a graph server everything, of a vector server the collections that are concerned."""
+        vectors = step.store == "vectors"
+        setting = "ARCHON_QDRANT_STORAGE" if vectors else "ARCHON_MEMGRAPH_DATA"
+        place = self.settings.qdrant_storage if vectors else self.settings.memgraph_data
+        if place is None:
+            return Result(False, f"{setting} is not set")
         target = self.settings.home / "aside" / f"{incident.id}-{step.services[0]}"
-        size = files.copy_aside(source, target, self.check)
-        return Result(True, f"{size:,} bytes of {source} are in {target}")
+        wanted = {files.collection(place, part): target / part for part in step.parts} if vectors else {place: target}
+        spare = SPARE if vectors else 0.0  # a collection may be large; an empty graph server's directory has to fit
+        copied = [
+            (files.copy_aside(source, to, self.check, setting, spare), source, to) for source, to in wanted.items()
+        ]
+        return Result(True, "; ".join(f"{size:,} bytes of {source} are in {to}" for size, source, to in copied))
 
     # acting
 
@@ -135,7 +159,7 @@ class Hands:
         moved = files.set_aside(storage, step.parts, incident.id)
         return Result(True, f"moved to {', '.join(map(str, moved))}")
 
-    def _restart(self, step: Step) -> Result:
+    def _restart(self, step: Step, alone: Mapping[str, str]) -> Result:
         """What is gone is started; only what is there can be restarted."""
         states = {status.service: status.state for status in self.runtime.status()}
         there = [name for name in step.services if states.get(name) in ("running", "paused")]
@@ -144,26 +168,31 @@ class Hands:
             self._bounded(lambda: self.runtime.restart(*there), step)
         if gone:
             self._bounded(lambda: self.runtime.up(*gone), step)
-        return self._until_ready(step)
+        return self._until_ready(step, step.services, alone)
 
-    def _recreate(self, step: Step) -> Result:
+    def _recreate(self, step: Step, alone: Mapping[str, str]) -> Result:
         self._bounded(lambda: self.runtime.recreate(*step.services), step)
-        return self._until_ready(step)
+        return self._until_ready(step, step.services, alone)
 
-    def _start_all(self, step: Step) -> Result:
+    def _start_all(self, step: Step, alone: Mapping[str, str]) -> Result:
         """Stop what runs and does not work, then start everything in order."""
         states = {status.service: status.state for status in self.runtime.status()}
         useless = [name for name in step.services if states.get(name) in ("running", "paused")]
         if useless:
             self._bounded(lambda: self.runtime.stop(*useless), step)
-        return self._until_ready(step, everything=True)
+        return self._until_ready(step, self.runtime.services(), alone)
 
-    def _until_ready(self, step: Step, *, everything: bool = False) -> Result:
-        wanted = self.runtime.services() if everything else step.services
-        started = start_services(wanted, self.settings, self.runtime, self.cancel)
-        said = "; ".join(f"{one.service} {one.how} in {one.seconds:.1f} s" for one in started.services)
+    def _until_ready(self, step: Step, wanted: tuple[str, ...], alone: Mapping[str, str]) -> Result:
+        """Start these and what they need, but nobody who is left alone."""
+        names = tuple(name for name in wanted if name not in alone)
+        if not names:  # to start nobody in particular means everybody
+            return Result(False, f"nothing was started: {_said(wanted, alone)}")
+        may = {name: service for name, service in BY_NAME.items() if name not in alone}
+        started = start_services(names, self.settings, self.runtime, self.cancel, catalogue=may)
+        said = [f"{one.service} {one.how} in {one.seconds:.1f} s" for one in started.services]
+        said += [_said(left, alone)] if (left := [name for name in wanted if name in alone]) else []
         trouble = [one.detail for one in started.failed if one.service in step.services or one.essential]
-        return Result(not trouble and not started.missing, "\n".join([said, *trouble]))
+        return Result(not trouble and not started.missing, "\n".join(["; ".join(said), *trouble]))
 
     def _restore(self, step: Step) -> Result:
         """Each named collection by itself, else the store. What is there is copied first, if it can be."""
@@ -187,6 +216,10 @@ class Hands:
             raise ServiceError(
                 f"the runtime did not {step} within {limit:.0f} s", todo="see whether Docker (or the host) works"
             ) from error
+
+
+def _said(names: Iterable[str], alone: Mapping[str, str]) -> str:
+    return "; ".join(f"{name} is left alone: {alone[name]}" for name in names)
 
 
 def _restored(results: list[RestoreResult]) -> Result:

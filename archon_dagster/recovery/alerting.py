@@ -23,15 +23,29 @@ _SEVERITY: dict[Kind, Severity] = {
 }
 
 
-def news(incidents: list[Incident], now: datetime, link: Callable[[Incident], str | None]) -> list[Event]:
-    """What to tell of incidents; telling it again says nothing new. :param link: where an open one is looked at."""
+def news(
+    incidents: list[Incident], now: datetime, link: Callable[[Incident], str | None], relapse: float
+) -> list[Event]:
+    """What to tell of incidents; telling it again says nothing new.
+
+    :param link: where an open one is looked at.
+    :param relapse: seconds after its end within which an incident may begin again. Its end is told after that: an alert
+        that was resolved is never opened again, so nobody would be told of what has failed anew.
+    """
     told: list[Event] = []
     for incident in incidents:
         if incident.is_open:
             told.append(Raised(alert_of(incident, link(incident))))
-        elif incident.closed is not None and now - incident.closed < LATELY:
+        elif (
+            incident.closed is not None and _calm(incident, incident.closed, relapse) <= now < incident.closed + LATELY
+        ):
             told.append(Cleared(subject(incident), outcome_of(incident)))
     return told
+
+
+def _calm(incident: Incident, closed: datetime, relapse: float) -> datetime:
+    """When its end is certain; one that is part of another one does not begin again."""
+    return closed if incident.state == "merged" else closed + timedelta(seconds=relapse)
 
 
 def subject(incident: Incident) -> str:

@@ -1,12 +1,14 @@
 """The rungs for data that are proven lost or corrupt.
 
-* An empty graph server is not restarted: it writes an empty snapshot when it stops, over what may still be there. Its
-  directory is copied aside, then the graph is restored.
+* Whatever the policy, what is there is copied aside first where it may be all that is left: the directory of a graph
+  server that came up empty (it writes an empty snapshot over it when it stops), the files of a damaged collection. A
+  copy destroys nothing. Where there is none (the files are not at hand, no room), to make one is the first thing that a
+  person is told.
 * A vector server that ends at start because of one collection: that collection's directory is set aside (never
   deleted), the server started, the collection restored.
 * Everything else: the store, or the collections that are concerned, are restored from the newest good backup.
 
-Without the policy's word nothing of this is done; a person gets the command.
+Without the policy's word nothing but the copy is made; a person gets the commands.
 """
 
 from __future__ import annotations
@@ -36,28 +38,59 @@ def next_step(
     :param proofs: about that store.
     :param allowed: lets a step pass, or says why it has to wait or is tried no more.
     """
-    store = proofs[0].store
-    said = "; ".join(proof.detail for proof in proofs)
+    store, holder = proofs[0].store, HOLDER[proofs[0].store]
+    if _only_its_log_says_so(incident, proofs, holder):
+        return allowed(Step(verb="restart", services=(holder,)))
+    if copy := copy_first(incident, policy, proofs):
+        return copy
+    said = "; ".join((*(proof.detail for proof in proofs), *_copies(incident, store)))
+    todo = commands(incident, proofs, findings.backups)
     backup = findings.backups.get(store, "")
     if not backup and not findings.backups_known:
         why = f"{said}; and the backup repository does not answer"
         if findings.at - incident.opened < timedelta(seconds=policy.lock_limit):
             return Wait(findings.at + AGAIN, why)
-        return Escalate(why, ("archon backups",))
+        return Escalate(why, (*todo, "archon backups"))
     if not backup:
-        return Escalate(f"{said}; and there is no good backup of the {store}", ("archon backups",))
-    commands = tuple(filter(None, (restore_command(proof, findings.backups) for proof in proofs)))
+        return Escalate(f"{said}; and there is no good backup of the {store}", (*todo, "archon backups"))
     if policy.level != "restore":
-        return Escalate(
-            f"{said}; the policy leaves a restore to a person (ARCHON_RECOVERY=restore allows it)", commands
-        )
-    holder = HOLDER[store]
-    if any(proof.kind == "cannot_load" for proof in proofs):
-        return _set_aside(incident, policy, [p for p in proofs if p.kind == "cannot_load"], holder, commands, allowed)
-    if any(proof.kind == "came_up_empty" for proof in proofs) and store == "graph" and not incident.done("copy_aside"):
-        return _copy_aside(incident, policy, holder, store, commands, said)
-    step = Step(verb="restore", services=(holder,), store=store, parts=_parts(proofs), backup=backup)
-    return allowed(step)
+        return Escalate(f"{said}; the policy leaves a restore to a person (ARCHON_RECOVERY=restore allows it)", todo)
+    if dead := [proof for proof in proofs if proof.kind == "cannot_load"]:
+        return _set_aside(incident, policy, dead, holder, todo, allowed)
+    if any(_is_empty_graph(proof) for proof in proofs) and not _copies(incident, store):
+        at_hand = "could not be copied aside" if holder in policy.files else "are not at hand (ARCHON_MEMGRAPH_DATA)"
+        return Escalate(f"{said}; and its files {at_hand}, which comes before anything else", todo)
+    return allowed(Step(verb="restore", services=(holder,), store=store, parts=_parts(proofs), backup=backup))
+
+
+def copy_first(incident: Incident, policy: Policy, proofs: Sequence[Proof]) -> Step | None:
+    """The copy of one store's files that is to be made before anything else; ``None`` where there is none to make."""
+    store, holder = proofs[0].store, HOLDER[proofs[0].store]
+    wanted = [proof for proof in proofs if _kept_by_nobody_else(proof, policy)]
+    if not wanted or holder not in policy.files or _tried(incident, store) >= policy.attempts:
+        return None
+    if store == "graph":
+        return None if _copies(incident, store) else Step(verb="copy_aside", services=(holder,), store=store)
+    copied = {part for event in incident.done("copy_aside") if event.step for part in event.step.parts}
+    left = tuple(part for part in _parts(wanted) if part not in copied)
+    return Step(verb="copy_aside", services=(holder,), store=store, parts=left) if left else None
+
+
+def commands(incident: Incident, proofs: Sequence[Proof], backups: Mapping[StoreName, str]) -> tuple[str, ...]:
+    """What a person types to get one store back, in the order in which it is safe."""
+    store, holder = proofs[0].store, HOLDER[proofs[0].store]
+    first: list[str] = []
+    if any(_is_empty_graph(proof) for proof in proofs) and not _copies(incident, store):
+        first.append(f"copy the data directory of {holder} before it is stopped or restarted: it overwrites it then")
+    damaged = [part for proof in proofs if _is_damaged(proof) for part in proof.parts]
+    if damaged and not _copies(incident, store):
+        named = ", ".join(f"collections/{part}" for part in dict.fromkeys(damaged))
+        first.append(f"copy {named} of {holder}'s storage before anything is restored")
+    if dead := [part for proof in proofs if proof.kind == "cannot_load" for part in proof.parts or ("<name>",)]:
+        named = ", ".join(f"collections/{part}" for part in dict.fromkeys(dead))
+        first.append(f"stop {holder}, move {named} out of its storage, start it, then:")
+    restores = (restore_command(proof, backups) for proof in proofs)
+    return tuple(dict.fromkeys(filter(None, (*first, *restores))))
 
 
 def still_aside(incident: Incident, findings: Findings) -> tuple[Proof, ...]:
@@ -88,38 +121,47 @@ def _parts(proofs: Sequence[Proof]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for proof in proofs for part in proof.parts))
 
 
-def _copy_aside(
-    incident: Incident, policy: Policy, holder: str, store: StoreName, commands: tuple[str, ...], said: str
-) -> Decision:
-    if holder not in policy.files:
-        why = f"{said}; its files are not at hand (ARCHON_MEMGRAPH_DATA), so they cannot be copied before anything else"
-        return Escalate(why, (f"copy the data directory of {holder} before it is stopped or restarted", *commands))
-    if len(incident.begun(("copy_aside",))) >= policy.attempts:
-        return Escalate(f"{said}; its data directory could not be copied aside", commands)
-    return Step(verb="copy_aside", services=(holder,), store=store)
+def _is_empty_graph(proof: Proof) -> bool:
+    return proof.store == "graph" and proof.kind == "came_up_empty"
+
+
+def _is_damaged(proof: Proof) -> bool:
+    return proof.store == "vectors" and proof.kind in ("unreadable", "garbage", "cannot_load")
+
+
+def _kept_by_nobody_else(proof: Proof, policy: Policy) -> bool:
+    """Where the policy restores, garbage is in the restore's safety copy, and what kills its server is moved."""
+    if policy.level == "restore" and proof.kind in ("garbage", "cannot_load"):
+        return False
+    return _is_empty_graph(proof) or _is_damaged(proof)
+
+
+def _only_its_log_says_so(incident: Incident, proofs: Sequence[Proof], holder: str) -> bool:
+    """A log may be old: it is believed once the server was started and has ended again before our eyes."""
+    says = any(proof.kind == "cannot_load" for proof in proofs)
+    return says and not incident.begun(("restart", "recreate", "start_all"), holder)
+
+
+def _tried(incident: Incident, store: StoreName) -> int:
+    return sum(event.step is not None and event.step.store == store for event in incident.begun(("copy_aside",)))
+
+
+def _copies(incident: Incident, store: StoreName) -> tuple[str, ...]:
+    """What was copied of a store, and where it is."""
+    done = incident.done("copy_aside")
+    return tuple(event.text for event in done if event.step is not None and event.step.store == store)
 
 
 def _set_aside(
-    incident: Incident,
-    policy: Policy,
-    proofs: Sequence[Proof],
-    holder: str,
-    commands: tuple[str, ...],
-    allowed: Allowed,
+    incident: Incident, policy: Policy, proofs: Sequence[Proof], holder: str, todo: tuple[str, ...], allowed: Allowed
 ) -> Decision:
-    """A log may be old: it is believed once the server was started and ended again before our eyes."""
-    if not incident.begun(("restart", "recreate", "start_all"), holder):
-        return allowed(Step(verb="restart", services=(holder,)))
     parts = _parts(proofs)
     done = {part for event in incident.done("set_aside") if event.step for part in event.step.parts}
     if parts and set(parts) <= done:
         return allowed(Step(verb="restart", services=(holder,)))
     why = f"{holder} cannot start because of {', '.join(parts) or 'what it holds'}: {proofs[0].detail}"
     if holder not in policy.files or not parts:
-        by_hand = (
-            f"stop {holder}, move collections/{parts[0] if parts else '<name>'} out of its storage, start it, then:"
-        )
-        return Escalate(f"{why}; its files are not at hand (ARCHON_QDRANT_STORAGE)", (by_hand, *commands))
+        return Escalate(f"{why}; its files are not at hand (ARCHON_QDRANT_STORAGE)", todo)
     if len(incident.begun(("set_aside",))) >= policy.attempts:
-        return Escalate(f"{why}; it could not be set aside", commands)
+        return Escalate(f"{why}; it could not be set aside", todo)
     return Step(verb="set_aside", services=(holder,), store="vectors", parts=parts)

@@ -10,6 +10,9 @@ from archon_dagster.recovery.incident import Step
 AGAIN = timedelta(seconds=5)
 """When to look again at what somebody else is doing."""
 
+UNSTEADY = "keeps failing and coming back: the incident stays open until it has been calm for a while"
+"""Of a service that is well at this moment, and flapping."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wait:

@@ -11,21 +11,29 @@ from archon_dagster.errors import ServiceError
 MARGIN = 64 << 20  # bytes that stay free beside a copy
 
 
-def copy_aside(source: Path, target: Path, check: Callable[[], None]) -> int:
+def copy_aside(
+    source: Path,
+    target: Path,
+    check: Callable[[], None],
+    setting: str = "ARCHON_MEMGRAPH_DATA",
+    spare: float = 0.0,
+) -> int:
     """Copy a directory; all of it or nothing. Returns the bytes; 0 where the copy is there already.
 
     Files that vanish while a server works on them are left out.
 
-    :param check: called before each file; raises to stop.
+    :param check: called before each file; raises to stop. :param setting: what says where the directory is.
+    :param spare: which share of the disk has to stay free beside it.
     """
     if target.exists():
         return 0
     if not source.is_dir():
-        raise ServiceError("there is no such data directory", where=str(source), todo="correct ARCHON_MEMGRAPH_DATA")
+        raise ServiceError("there is no such data directory", where=str(source), todo=f"correct {setting}")
     size = size_of(source)
     target.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(target.parent).free
-    if free < size + MARGIN:
+    disk = shutil.disk_usage(target.parent)
+    free = disk.free
+    if free < size + max(MARGIN, disk.total * spare):
         raise ServiceError(
             f"{size:,} bytes do not fit beside what is there ({free:,} are free)",
             where=str(target.parent),
@@ -57,9 +65,7 @@ def set_aside(storage: Path, collections: Iterable[str], mark: str) -> list[Path
     """
     moved = []
     for name in collections:
-        if name in (".", "..") or "/" in name:
-            raise ServiceError(f"{name!r} is no name of a collection", where=str(storage))
-        source, target = storage / "collections" / name, storage / "set-aside" / mark / name
+        source, target = collection(storage, name), storage / "set-aside" / mark / name
         if target.exists() and not source.exists():
             moved.append(target)
             continue
@@ -71,6 +77,13 @@ def set_aside(storage: Path, collections: Iterable[str], mark: str) -> list[Path
         source.rename(_free(target))
         moved.append(target)
     return moved
+
+
+def collection(storage: Path, name: str) -> Path:
+    """Where a vector server keeps a collection; :class:`ServiceError` where that is no name of one."""
+    if name in ("", ".", "..") or "/" in name:
+        raise ServiceError(f"{name!r} is no name of a collection", where=str(storage))
+    return storage / "collections" / name
 
 
 def size_of(directory: Path) -> int:

@@ -67,7 +67,10 @@ class Findings:
 
     :param watched: every service that was looked at.
     :param proofs: what is proven about the data.
-    :param unsure: services of which nothing can be said now, with the reason: in maintenance, or not known yet.
+    :param unsure: services of which nothing can be said now, with the reason: in maintenance, stopped on purpose, or
+        not known yet. They are left alone, and so is who needs them.
+    :param stopped: those of them that an emergency response has stopped, and brings back.
+    :param flapping: services that keep failing and coming back.
     :param uncounted: stores whose records could not be looked at now, with the reason: they may be lost or not.
     :param counted: when graph and database were last counted; ``None``: they are not.
     :param at_work: what the holder of the platform lock does, e.g. ``restore of 2026…``; empty: nobody.
@@ -80,6 +83,8 @@ class Findings:
     watched: frozenset[str] = frozenset()
     proofs: tuple[Proof, ...] = ()
     unsure: Mapping[str, str] = field(default_factory=dict)
+    stopped: frozenset[str] = frozenset()
+    flapping: frozenset[str] = frozenset()
     uncounted: Mapping[str, str] = field(default_factory=dict)
     counted: datetime | None = None
     at_work: str = ""

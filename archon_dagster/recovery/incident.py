@@ -74,7 +74,7 @@ class Step(_Strict):
         what = f" ({', '.join(self.parts)})" if self.parts else ""
         said: dict[Verb, str] = {
             "evidence": f"capture evidence of {whom}",
-            "copy_aside": f"copy the data directory of {whom} aside",
+            "copy_aside": f"copy the files of {whom}{what} aside",
             "set_aside": f"set damaged files of {whom} aside{what}",
             "restart": f"restart {whom}",
             "recreate": f"recreate {whom}",
@@ -103,6 +103,7 @@ class Incident(_Strict):
 
     :param roots: services that failed on their own. :param services: everybody concerned, the roots first.
     :param commands: what a person can type, where one is needed.
+    :param manual: a person has asked for it; it does not begin again when the same fails later.
     """
 
     id: str

@@ -1,12 +1,14 @@
 """Stop what does not matter in an emergency, and bring it back, whatever happens.
 
-Who was stopped is noted in the home before they are: a run that is killed leaves the note, the next response brings
-them back, and meanwhile nobody takes them for failed.
+Who was stopped is noted in the home before they are. As long as the response is at work nobody takes them for failed or
+starts them: not the recovery either, which is a part of it. A run that is killed leaves the note. The next response
+brings them back, or before that the automatic recovery: once nobody responds any more, they are services that failed.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,9 @@ from archon_dagster.platform import whole_files
 from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.platform.services import BY_NAME
 from archon_dagster.platform.settings import Settings
+from archon_dagster.recovery.book import Book
+
+STOPPING = 300.0  # seconds from the note to the recovery: services are stopped then; after it somebody has the turn
 
 
 @contextmanager
@@ -51,12 +56,14 @@ def bring_back(settings: Settings, runtime: Runtime) -> tuple[str, ...]:
     return there
 
 
-def stopped_on_purpose(home: Path) -> tuple[str, ...]:
-    """The services that an isolation has stopped and not brought back yet."""
+def stopped_on_purpose(home: Path, now: float | None = None) -> tuple[str, ...]:
+    """The services that an isolation has stopped and brings back. :param now: seconds since 1970."""
     try:
-        return tuple(str(name) for name in json.loads(_note(home).read_bytes()))
+        names = tuple(str(name) for name in json.loads(_note(home).read_bytes()))
+        age = (time.time() if now is None else now) - _note(home).stat().st_mtime
     except (OSError, ValueError, TypeError):
         return ()
+    return names if age < STOPPING or Book(home).at_work else ()
 
 
 def _note(home: Path) -> Path:

@@ -8,11 +8,12 @@
     evidence                               before anything is touched
     everything down                        -> start everything in order
     not well                               -> restart, then recreate, root cause first
-    data proven lost or corrupt            -> aside, then restore (where the policy allows it)
+    data proven lost or corrupt            -> copy aside, whatever the policy; then restore, where it allows that
 
 An action that was begun and never ended (its process was killed) counts as an attempt and is judged anew from what is
-there now. No step ever names an external service. What is limited is limited for each service, and for the restores of
-each store.
+there now. No step ever names an external service, one in a maintenance window, or one that needs such a one: who works
+there is not disturbed. A service that keeps failing and coming back is one incident. What is limited is limited for
+each service, and for the restores of each store.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from archon_dagster.health.root_cause import below
 from archon_dagster.platform.services import BY_NAME, Service
 from archon_dagster.recovery import data_loss
 from archon_dagster.recovery.classify import in_order, is_complete
-from archon_dagster.recovery.decision import AGAIN, Decision, Escalate, Recovered, Wait
+from archon_dagster.recovery.decision import AGAIN, UNSTEADY, Decision, Escalate, Recovered, Wait
 from archon_dagster.recovery.findings import Findings, Proof
 from archon_dagster.recovery.incident import Incident, Step
 from archon_dagster.recovery.policy import Policy
@@ -61,8 +63,11 @@ class _Ladder:
     def _over(self) -> Decision:
         """Nothing is known to be wrong; that everything is known to be well is more."""
         for name in self.incident.services:
-            if name in self.findings.unsure:
+            # who was only affected, and was stopped to make room, comes back with the rest
+            if name in self.findings.unsure and (name in self.incident.roots or name not in self.findings.stopped):
                 return Wait(self.now + AGAIN, f"{name}: {self.findings.unsure[name]}")
+        if restless := [name for name in self.incident.roots if name in self.findings.flapping]:
+            return Wait(None, f"{', '.join(restless)} {UNSTEADY}")
         if self.incident.kind in ("store_lost", "store_corrupt") and (why := self._not_disproven()):
             return Wait(self.now + AGAIN, why)
         return Recovered("every service concerned is well again")
@@ -111,9 +116,11 @@ class _Ladder:
         )
 
     def _lacks(self, service: Service) -> bool:
-        """Something of ours that it needs is not well: to restart above that is of no use."""
-        below = [name for name in service.depends_on if not BY_NAME[name].external]
-        return any(name in self.findings.unwell or self._lacks(BY_NAME[name]) for name in below)
+        """Something of ours that it needs is not known to be well: to restart above that is of no use.
+
+        Least of all where that is in maintenance: somebody works on it, and it must not be started either.
+        """
+        return any(name in self.findings.unwell or name in self.findings.unsure for name in _needs(service))
 
     # may anything be done
 
@@ -123,7 +130,7 @@ class _Ladder:
         if self.findings.restoring:
             return Wait(self.now + AGAIN, f"the {self.findings.at_work} is at work and is left alone")
         for name in self.incident.roots:
-            if name in self.findings.unsure:
+            if name in self.findings.unsure and name not in self.findings.stopped:
                 return Wait(None, f"{name}: {self.findings.unsure[name]}")
         return None
 
@@ -148,23 +155,44 @@ class _Ladder:
         if not self.incident.has_evidence:
             return Step(verb="evidence", services=self.incident.services)
         if self.policy.level == "off":
-            return self._escalate("the automatic recovery is off (ARCHON_RECOVERY)")
+            return self._copy_first() or self._escalate("the automatic recovery is off (ARCHON_RECOVERY)")
         complete = self.incident.kind == "complete_failure" and is_complete(self.findings)
         possible = [self._start_all() if complete else self._restart(), *self._data_decisions()]
         return min(
             (decision for decision in possible if decision is not None),
             key=lambda decision: _RANK[type(decision)],
-            default=Wait(self.now + AGAIN, "what is not well waits for something else that is not well"),
+            default=Wait(self.now + AGAIN, self._what_is_waited_for()),
         )
 
+    def _what_is_waited_for(self) -> str:
+        for name in self.unwell:
+            for needed in _needs(BY_NAME[name]):
+                if needed in self.findings.unsure:
+                    return f"{name} needs {needed}: {self.findings.unsure[needed]}"
+        return "what is not well waits for something else that is not well"
+
     def _data_decisions(self) -> list[Decision]:
+        return [self._heeding_writers(self._data_decision(proofs)) for proofs in self._losses()]
+
+    def _data_decision(self, proofs: list[Proof]) -> Decision:
+        return data_loss.next_step(self.incident, self.findings, self.policy, proofs, self._allowed)
+
+    def _heeding_writers(self, decision: Decision) -> Decision:
+        """A restore stops whoever writes: not somebody who is in maintenance."""
+        unsure = self.findings.unsure
+        held = [name for name in in_order(unsure.keys() - self.findings.stopped) if BY_NAME[name].writer]
+        if isinstance(decision, Step) and decision.verb == "restore" and held:
+            return Wait(self.now + AGAIN, f"a restore stops {held[0]}: {unsure[held[0]]}")
+        return decision
+
+    def _copy_first(self) -> Step | None:
+        copies = (data_loss.copy_first(self.incident, self.policy, proofs) for proofs in self._losses())
+        return next(filter(None, copies), None)
+
+    def _losses(self) -> list[list[Proof]]:
+        """What is proven, by store."""
         stores = dict.fromkeys(proof.store for proof in self.proofs)
-        return [
-            data_loss.next_step(
-                self.incident, self.findings, self.policy, [p for p in self.proofs if p.store == store], self._allowed
-            )
-            for store in stores
-        ]
+        return [[proof for proof in self.proofs if proof.store == store] for store in stores]
 
     def _start_all(self) -> Decision | None:
         at_stake = {proof.store for proof in self.proofs if proof.kind != "cannot_load"}
@@ -206,6 +234,12 @@ class _Ladder:
         return step
 
     def _escalate(self, why: str) -> Escalate:
-        restores = (data_loss.restore_command(proof, self.findings.backups) for proof in self.proofs)
+        ours = [data_loss.commands(self.incident, proofs, self.findings.backups) for proofs in self._losses()]
+        restores = (command for commands in ours for command in commands)
         restarts = () if self.proofs else map(self.policy.restart_command, self.targets or self.unwell)
-        return Escalate(why, tuple(dict.fromkeys(filter(None, (*restores, *restarts)))))
+        return Escalate(why, tuple(dict.fromkeys((*restores, *restarts))))
+
+
+def _needs(service: Service) -> list[str]:
+    """Services of ours that it needs, directly or not."""
+    return [name for name in in_order(below(service.name)) if not BY_NAME[name].external]

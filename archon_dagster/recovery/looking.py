@@ -5,6 +5,7 @@ The one place where recovery meets the monitor's own words.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ from archon_dagster.platform.settings import Settings
 from archon_dagster.recovery.book import Book
 from archon_dagster.recovery.data_loss import HOLDER
 from archon_dagster.recovery.findings import Finding, Findings, Proof, ProofKind
+from archon_dagster.recovery.hands_off import left_alone
 from archon_dagster.recovery.isolation import stopped_on_purpose
 from archon_dagster.recovery.panic import panicked_over
 from archon_dagster.repository.repository import Repository
@@ -79,13 +81,17 @@ def findings_of(state: MonitorState, settings: Settings, runtime: Runtime, *, th
     :param thorough: look there also while everything is well.
     """
     unsure = {name: one.detail or one.state for name, one in state.services.items() if one.state in _UNSURE}
-    unsure |= dict.fromkeys(stopped_on_purpose(settings.home), "stopped on purpose by an emergency response")
+    now = time.time()
+    alone = left_alone(settings, now)  # a window may have been opened since the monitor looked
+    unsure |= alone
     bad = {name: one for name, one in state.services.items() if one.state == "unhealthy" and name not in unsure}
     proofs = [*_proofs(state, bad), *_database_gone(state)]
     more = _asked(settings, runtime, state, bad) if bad or proofs or thorough else {}
     backups, purpose = more.get("backups"), more.get("at_work")
     for found in (more.get("panics"), more.get("databases")):
         proofs += found if isinstance(found, list) else []
+    silent = alone.keys() | {name for name, one in state.services.items() if one.state == "maintenance"}
+    proofs = [proof for proof in proofs if HOLDER[proof.store] not in silent]
     causes = _causes(state, bad, proofs, settings)
     unwell = {name: _finding(name, one, causes) for name, one in bad.items()}
     for proof in proofs:
@@ -100,6 +106,8 @@ def findings_of(state: MonitorState, settings: Settings, runtime: Runtime, *, th
         watched=frozenset(state.services),
         proofs=tuple(proofs),
         unsure={name: why for name, why in unsure.items() if name not in unwell},
+        stopped=frozenset(stopped_on_purpose(settings.home, now)),
+        flapping=frozenset(name for name, one in state.services.items() if one.flapping),
         uncounted=_uncounted(state, backups if isinstance(backups, dict) else {}) if settings.health_counts else {},
         counted=_instant(state.known.live_at) if settings.health_counts and state.known.live_at else None,
         at_work=work,

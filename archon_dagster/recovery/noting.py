@@ -10,7 +10,7 @@ from archon_dagster.health.root_cause import Depends, below
 from archon_dagster.platform.services import BY_NAME
 from archon_dagster.recovery.book import Book
 from archon_dagster.recovery.classify import Case, classify, in_order
-from archon_dagster.recovery.decision import Decision, Escalate, Recovered
+from archon_dagster.recovery.decision import UNSTEADY, Decision, Escalate, Recovered
 from archon_dagster.recovery.findings import Findings
 from archon_dagster.recovery.incident import TITLES, Incident, Step, open_incident
 from archon_dagster.recovery.ladder import next_step
@@ -34,6 +34,7 @@ def note(book: Book, findings: Findings, policy: Policy, now: datetime, relapse:
     for case in classify(findings):
         if not set(case.roots) <= ended:
             _enter(book, case, findings, now, relapse)
+    _note_unsteady(book, findings, now)
     recent = book.recent(now)
     standing = [Standing(one, next_step(one, findings, policy, now, recent)) for one in book.open()]
     left = [settled for one in standing if (settled := settle(book, one, now)) is not None]
@@ -126,6 +127,15 @@ def _new(case: Case, findings: Findings, now: datetime) -> Incident:
     first = [findings.unwell[root] for root in case.roots]
     said = "; ".join(f"{one.service}: {one.detail}" for one in first)[:2000]
     return open_incident(case.kind, case.roots, case.services, now, min(one.first_seen for one in first), said)
+
+
+def _note_unsteady(book: Book, findings: Findings, now: datetime) -> None:
+    """That an incident stays open although everybody is well at times is said in it, once."""
+    for incident in book.open():
+        for root in set(incident.roots) & findings.flapping:
+            said = f"{root} {UNSTEADY}"
+            if all(event.text != said for event in incident.events):
+                book.change(incident.id, lambda one, said=said: one.note(now, "note", said))  # type: ignore[misc]
 
 
 def _merge(book: Book, incidents: Iterable[Incident], into: Incident, now: datetime) -> None:

@@ -69,7 +69,10 @@ def _incident(description: str, recovery: Recovery, findings: Findings) -> Incid
     known = [one for one in recovery.book.open() if set(one.roots) & findings.unwell.keys()]
     if known:
         ours = sorted(known, key=lambda one: one.kind == "external")[0]
-        return recovery.book.change(ours.id, lambda one: one.note(now, "note", f"reported as critical: {said}"))
+        note_it = f"reported as critical: {said}"
+        # people are told its end at once: what fails after that is another incident, or nobody would hear of it
+        told = {"manual": True}
+        return recovery.book.change(ours.id, lambda one: one.model_copy(update=told).note(now, "note", note_it))
     names = in_order(findings.unwell)
     return recovery.book.add(open_incident("single_service", names, names, now, text=said, manual=True))
 

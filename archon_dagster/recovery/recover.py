@@ -30,6 +30,9 @@ STORE_VERBS: frozenset[Verb] = SERVICE_VERBS | {"copy_aside", "set_aside", "rest
 ALL_VERBS: frozenset[Verb] = STORE_VERBS | {"start_all"}
 
 
+WAITS = "waits: "
+
+
 class Acting(Protocol):
     """What acts; see :class:`~archon_dagster.recovery.actions.Hands`."""
 
@@ -158,6 +161,8 @@ class _Climb:
         since = incident.last_action.at if incident.last_action else incident.opened
         if now - since > limit:
             return Escalate(f"somebody else has kept the platform for too long: {busy.what}", ("archon status",))
+        if not incident.events[-1].text.startswith(WAITS):  # said once, not every few seconds
+            self._write(Event(at=now, kind="note", text=f"{WAITS}{busy.what}; a person is asked after {limit}"))
         return Wait(now + AGAIN, busy.what)
 
     def _waits(self, wait: Wait, now: datetime) -> bool:

@@ -15,6 +15,7 @@ from archon_dagster.alerts.alerting import Alerting
 from archon_dagster.alerts.book import Raised
 from archon_dagster.alerts.failures import ui_page
 from archon_dagster.errors import ConfigurationError
+from archon_dagster.health import windows
 from archon_dagster.platform import automation
 from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.settings import Settings
@@ -23,14 +24,25 @@ from archon_dagster.recovery.assets import KEY, materialization
 from archon_dagster.recovery.book import Book
 from archon_dagster.recovery.decision import Escalate, Wait
 from archon_dagster.recovery.incident import Incident, Step
-from archon_dagster.recovery.jobs import INCIDENT_TAG, RECOVERIES, full_recovery, recover_store, restart_failed_services
+from archon_dagster.recovery.jobs import (
+    INCIDENT_TAG,
+    RECOVERIES,
+    disaster_recovery_job,
+    full_recovery,
+    recover_store,
+    restart_failed_services,
+)
 from archon_dagster.recovery.looking import confirmed
+from archon_dagster.recovery.making_way import MAY_BACK_UP, makes_way
 from archon_dagster.recovery.noting import Standing, note, note_others, settle
 from archon_dagster.recovery.recover import SERVICE_VERBS
 from archon_dagster.recovery.tools import WorkerFile, policy_now
-from archon_dagster.resources import Operations
+from archon_dagster.resources import PLATFORM_POOL, Operations
 from archon_dagster.schedules import BUSY
 
+RUNNING = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]
+HOLDING = [*RUNNING, dg.DagsterRunStatus.CANCELING]
+QUEUED = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
 MOST_RUNS = 12  # of one incident that is still open: more only fail again
 GRACE = timedelta(seconds=90)  # a run that has never signed may take so long to import what it needs
 _PAUSE_AFTER_FAILURE = 10.0  # seconds after a run that failed, doubled for each
@@ -59,40 +71,63 @@ class _Tick:
         self.context, self.settings, self.now = context, settings, datetime.now(UTC)
         self.book, self.policy = Book(settings.home), policy_now(settings, self.now)
 
-    def beside(self, working: str) -> dg.SkipReason:
+    def beside(self, working: dg.DagsterRun) -> dg.SkipReason:
         """While a recovery is at work nothing is launched, but what happens is told."""
         findings = confirmed(self.settings, open_runtime(self.settings))
         if findings is not None:
             settings = self.settings
             note_others(self.book, findings, self.now, settings.recovery_relapse, settings.health_depends)
+        held_up = self._held_up(working, findings.at_work if findings is not None else "")
         self._tell(self.book.all())
-        return dg.SkipReason(f"a recovery is at work: run {working}")
+        return self._skip(f"a recovery is at work: run {working.run_id}{held_up}")
+
+    def _held_up(self, waiting: dg.DagsterRun, work: str) -> str:
+        """What a recovery that is queued waits for: said in its incident, and cancelled where it makes way."""
+        if waiting.status not in QUEUED:
+            return ""
+        about = waiting.tags.get(INCIDENT_TAG, "")
+        if not self.policy.paused and waiting.job_name != disaster_recovery_job.name:  # that may be about another site
+            self._make_way(f"the recovery of incident {about}" if about else f"the run of {waiting.job_name}", work)
+        others = self.context.instance.get_runs(dg.RunsFilter(statuses=HOLDING))
+        holder = next((one for one in others if _has_the_platform(one)), None)
+        if holder is None:
+            return ""
+        said = f"waits for the run {holder.run_id[:8]} of {holder.job_name}, which has the platform"
+        if about and all(not event.text.startswith(said) for event in self.book.get(about).events):
+            doing = f" ({work})" if work else ""
+            self.book.change(about, lambda one: one.note(self.now, "note", f"{said}{doing}"))
+        return f", {said}"
+
+    def _skip(self, said: str) -> dg.SkipReason:
+        """Why nothing is launched; that somebody wants hands off comes first."""
+        pause = self.policy.paused
+        return dg.SkipReason(f"the automation is paused {pause}; {said}" if pause else said)
 
     def run(self) -> dg.SensorResult | dg.SkipReason:
         findings = confirmed(self.settings, open_runtime(self.settings))
         if findings is None:
-            return dg.SkipReason("the health monitor has not looked lately: nothing is known that could be acted on")
+            return self._skip("the health monitor has not looked lately: nothing is known that could be acted on")
         before = _states(self.book.all()[:50])
         standing = note(self.book, findings, self.policy, self.now, self.settings.recovery_relapse)
-        request = self._request(standing)
+        request = self._request(standing, findings.at_work)
         after = self.book.all()
         changed = [one for one in after[:50] if before.get(one.id) != _state(one)]
         self.book.prune(self.now, self.settings.incidents_kept, self.settings.incidents_days)
         self._tell(after)
-        said = _said(standing, after) if request is None else ""
+        said = self._skip(_said(standing, after, paused=bool(self.policy.paused)))
         if request is None and not changed:
-            return dg.SkipReason(said)
+            return said
         return dg.SensorResult(
             run_requests=[request] if request else [],
             dynamic_partitions_requests=_partitions(self.context.instance, changed),
             asset_events=[materialization(self.book, one) for one in changed],
-            skip_reason=dg.SkipReason(said) if request is None and not changed else None,
+            skip_reason=said if request is None else None,
         )
 
-    def _request(self, standing: Sequence[Standing]) -> dg.RunRequest | None:
+    def _request(self, standing: Sequence[Standing], work: str) -> dg.RunRequest | None:
         for one in standing:
             if isinstance(one.decision, Step) and (run := self._run_for(one.incident, one.decision)) is not None:
-                self._cancel_backups(one.incident)
+                self._make_way(f"the recovery of incident {one.incident.id}", work)
                 return run
         return None
 
@@ -118,13 +153,15 @@ class _Tick:
     def _by_hand(self, incident: Incident) -> tuple[str, ...]:
         return tuple(self.policy.restart_command(name) for name in incident.roots)
 
-    def _cancel_backups(self, incident: Incident) -> None:
-        """A backup of a broken platform is worth nothing, and the recovery would wait for it. Never a restore."""
-        instance = self.context.instance
-        running = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]
-        for run in instance.get_runs(dg.RunsFilter(job_name="backup", statuses=running)):
-            self.context.log.warning(f"the backup run {run.run_id} is cancelled for incident {incident.id}")
-            instance.report_engine_event(f"cancelled: the recovery of incident {incident.id} goes first", run)
+    def _make_way(self, recovery: str, work: str) -> None:
+        """Cancel the runs that are backing up, see :mod:`archon_dagster.recovery.making_way`. Never a restore."""
+        instance, open_ = self.context.instance, windows.ad_hoc(self.settings.home, self.now.timestamp())
+        runs = (run for job in MAY_BACK_UP for run in instance.get_runs(dg.RunsFilter(job_name=job, statuses=RUNNING)))
+        for run in runs:
+            if not makes_way(run.job_name, work, open_):
+                continue
+            self.context.log.warning(f"the run {run.run_id} of {run.job_name} is cancelled: {recovery} goes first")
+            instance.report_engine_event(f"cancelled: {recovery} goes first", run)
             try:
                 instance.run_launcher.terminate(run.run_id)
             except Exception as error:  # noqa: BLE001 - whatever a launcher raises: the recovery then waits for the lock
@@ -135,7 +172,8 @@ class _Tick:
         if not alerting.channels:
             return
         pause = automation.paused(self.settings.home, self.now)
-        events = news(incidents, self.now, lambda one: _page(self.settings, self.context.instance, one))
+        relapse = self.settings.recovery_relapse
+        events = news(incidents, self.now, lambda one: _page(self.settings, self.context.instance, one), relapse)
         events += [Raised(pause_alert(pause, self.now))] if pause else []
         told = [notice for event in events for notice in alerting.tell(event)]
         if told:
@@ -169,7 +207,7 @@ def _runs_of(instance: dg.DagsterInstance, incident: Incident) -> list[_Run]:
     ]
 
 
-def _at_work(instance: dg.DagsterInstance, settings: Settings) -> str:
+def _at_work(instance: dg.DagsterInstance, settings: Settings) -> dg.DagsterRun | None:
     """A recovery run that is queued or running; one whose process is dead is ended here and now, not in a minute."""
     for job in RECOVERIES:
         for record in instance.get_run_records(dg.RunsFilter(job_name=job, statuses=BUSY)):
@@ -178,8 +216,8 @@ def _at_work(instance: dg.DagsterInstance, settings: Settings) -> str:
             if run.status == dg.DagsterRunStatus.STARTED and started and _is_dead(run.run_id, started, settings):
                 instance.report_run_failed(run, "its process is gone; the incident is taken up by another run")
                 continue
-            return run.run_id
-    return ""
+            return run
+    return None
 
 
 def _is_dead(run_id: str, started: datetime, settings: Settings) -> bool:
@@ -188,6 +226,11 @@ def _is_dead(run_id: str, started: datetime, settings: Settings) -> bool:
     if worker is not None and worker.run == run_id:
         return not worker.lives and not Book(settings.home).at_work
     return datetime.now(UTC) - started > GRACE and not Book(settings.home).at_work
+
+
+def _has_the_platform(run: dg.DagsterRun) -> bool:
+    """A run holds its pools from its start to its end (dagster.yaml)."""
+    return run.run_op_concurrency is not None and PLATFORM_POOL in (run.run_op_concurrency.all_pools or ())
 
 
 def _page(settings: Settings, instance: dg.DagsterInstance, incident: Incident) -> str | None:
@@ -211,8 +254,11 @@ def _state(incident: Incident) -> tuple[str, int]:
     return incident.state, len(incident.events)
 
 
-def _said(standing: Sequence[Standing], incidents: list[Incident]) -> str:
+def _said(standing: Sequence[Standing], incidents: list[Incident], *, paused: bool) -> str:
+    """What is broken, and what is waited for; while everything is paused, that is no news of each incident."""
     waiting = [
-        f"{one.incident.title}: {one.decision.why}" for one in standing if isinstance(one.decision, Wait | Escalate)
+        one.incident.title if paused else f"{one.incident.title}: {one.decision.why}"
+        for one in standing
+        if isinstance(one.decision, Wait | Escalate)
     ]
     return "; ".join(waiting) or ("nothing is broken" if not any(one.is_open for one in incidents) else "not yet")

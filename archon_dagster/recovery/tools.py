@@ -18,6 +18,7 @@ from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.platform.settings import Settings
 from archon_dagster.recovery.actions import Hands
 from archon_dagster.recovery.book import Book
+from archon_dagster.recovery.hands_off import left_alone
 from archon_dagster.recovery.incident import Incident, Step
 from archon_dagster.recovery.looking import fresh
 from archon_dagster.recovery.noting import note
@@ -35,7 +36,14 @@ def recovery_of(
 ) -> Recovery:
     """What is needed to recover the platform of these settings."""
     book = Book(settings.home)
-    hands = Hands(settings, runtime, book.evidence, cancel, open_context)
+    hands = Hands(
+        settings,
+        runtime,
+        book.evidence,
+        cancel,
+        open_context,
+        left_alone=lambda now: left_alone(settings, now.timestamp()),
+    )
     return Recovery(
         book=book,
         hands=hands,

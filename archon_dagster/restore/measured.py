@@ -2,13 +2,14 @@
 
 A record names its stores, because a restore of the configuration says nothing about one of the vectors, and says
 whether every service came up, because waiting in vain for one says nothing about the next restore. It also tells how
-fast each store took in its bytes, for estimates of what was never restored before: a part, or a larger backup.
+fast each store took in its bytes, and how long each of the other steps took, for estimates of what was never restored
+before: a part, or a larger backup.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
@@ -27,7 +28,11 @@ _LOOK_BACK = 50  # backups searched for a measured restore
 _NOT_READY = "; not every service came up"
 _STORES = re.compile(r" s for (?P<stores>[a-z, ]+); objective ")
 _SPEED = re.compile(r"(?P<what>[a-z]+(?: by points)?) (?P<bytes>\d+) B in (?P<seconds>[\d.]+) s")
-_SPEEDS, _INTO = "; moved ", "; into "
+_STEP = re.compile(r"(?P<step>[a-z ]+) (?P<seconds>[\d.]+) s")
+_SPEEDS, _AROUND, _INTO = "; moved ", "; around it ", "; into "
+START, SAFETY, STOP = "start", "safety backup", "stop the writers"
+AROUND = ("verify the backup", "start the stores", "compare versions", STOP, SAFETY, "compare fingerprints", START)
+"""The steps of a restore besides those that write into a store, by the names they are told with."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ def record(repository: Repository, result: RestoreResult) -> None:
         detail = f"{result.rto:.1f} s for {result.selection}"
     if speeds := _speeds(result):
         detail += f"{_SPEEDS}{', '.join(speeds)}"
+        if around := [f"{name} {result.seconds[name]:.3f} s" for name in AROUND if name in result.seconds]:
+            detail += f"{_AROUND}{', '.join(around)}"
     if result.target:
         detail += f"{_INTO}{result.target}"
     if result.unhealthy:
@@ -83,10 +90,13 @@ def _concerns(scope: Scope, artifact: Artifact) -> bool:
     return scope.part.captured(artifact.counts, artifact.fingerprint or Fingerprint(parts={})) is not None
 
 
-def estimate(repository: Repository, scope: Scope, *, by_points: bool, alike: bool = True) -> Estimate | None:
+def estimate(
+    repository: Repository, scope: Scope, *, by_points: bool, alike: bool = True, omitted: Collection[str] = ()
+) -> Estimate | None:
     """From the last restore of the same stores into the same place, else from how fast each store was before.
 
     :param alike: the backup is one of this platform, and so about as large as the last one.
+    :param omitted: steps of :data:`AROUND` that this restore does not take.
     """
     checks = _checks(repository)
     if alike and scope.part is None and not by_points:
@@ -100,17 +110,45 @@ def estimate(repository: Repository, scope: Scope, *, by_points: bool, alike: bo
         return None
     seconds = sum(weight(scope, name, by_points=by_points) / rates[kind] for name, kind in kinds.items())
     at = ", ".join(f"{kind} {rates[kind] / 1e6:.1f} MB/s" for kind in kinds.values())
-    return Estimate(seconds, f"at the rates of earlier restores ({at}), without verifying the backup")
+    around = _around(checks, frozenset(kinds.values()))
+    taken = [step for step in AROUND if step not in omitted]
+    rest = sum(around.get(step, 0.0) for step in taken)
+    known, unknown = _in_a_line(s for s in taken if s in around), _in_a_line(s for s in taken if s not in around)
+    how = f"at the rates of earlier restores ({at})"
+    how += f", and {rest:.1f} s for what is around it, as long as it took then: {known}" if known else ""
+    how += f"; without what was never measured: {unknown}" if unknown else ""
+    return Estimate(seconds + rest, how)
+
+
+def _in_a_line(steps: Iterable[str]) -> str:
+    return ", ".join(steps)
+
+
+def _around(checks: Iterable[CheckRecord], kinds: Collection[str]) -> Mapping[str, float]:
+    """Seconds of each step around the stores: the median over the restores that moved any of these kinds."""
+    found: dict[str, list[float]] = {}
+    for check in checks:
+        moved, _, steps = _measurements(check).partition(_AROUND)
+        if not any(one["what"] in kinds for one in _SPEED.finditer(moved)):
+            continue
+        for one in _STEP.finditer(steps):
+            if one["step"].strip() != START or not check.detail.endswith(_NOT_READY):
+                found.setdefault(one["step"].strip(), []).append(float(one["seconds"]))
+    return {step: median(seconds) for step, seconds in found.items()}
 
 
 def _rates(checks: Iterable[CheckRecord]) -> Mapping[str, float]:
     """Bytes a second by kind of store, the median of what was measured."""
     found: dict[str, list[float]] = {}
     for check in checks:
-        _, _, speeds = check.detail.partition(_SPEEDS)
-        for one in _SPEED.finditer(speeds.partition(_INTO)[0]):
+        for one in _SPEED.finditer(_measurements(check).partition(_AROUND)[0]):
             found.setdefault(one["what"], []).append(int(one["bytes"]) / float(one["seconds"]))
     return {kind: median(rates) for kind, rates in found.items()}
+
+
+def _measurements(check: CheckRecord) -> str:
+    """What a record says of bytes and seconds; empty where it says nothing."""
+    return check.detail.partition(_SPEEDS)[2].partition(_INTO)[0].removesuffix(_NOT_READY)
 
 
 def _checks(repository: Repository) -> list[CheckRecord]:

@@ -109,13 +109,15 @@ def make_plan(
     options = (*options_of(scope.place.target, selection), *(("--portable",) if portable else ()))
     adds = scope.part is not None and all(change.effect.startswith(ADDED) for change in changes)
     beside = scope.part is not None and scope.part.live != scope.part.kept
-    estimate = measured.estimate(context.repository, scope, by_points=points, alike=foreign is None)
+    stops = () if adds and beside else running_writers(there.runtime)
+    omitted = _omitted(adds=adds, beside=adds and beside, stops=stops)
+    estimate = measured.estimate(context.repository, scope, by_points=points, alike=foreign is None, omitted=omitted)
     return RestorePlan(
         backup=manifest,
         stores=names,
         changes=changes,
         age=(datetime.now(UTC) - manifest.window.start).total_seconds(),
-        stops=() if adds and beside else running_writers(there.runtime),
+        stops=stops,
         unreachable=unreachable,
         command=command(foreign.words if foreign else manifest.id, only, options),
         estimate=estimate.seconds if estimate else None,
@@ -127,6 +129,13 @@ def make_plan(
         untouched=untouched(scope),
         dump=str(foreign.path) if foreign else "",
     )
+
+
+def _omitted(*, adds: bool, beside: bool, stops: Sequence[str]) -> set[str]:
+    """The steps that such a restore does not take: nothing is copied where nothing is replaced."""
+    omitted = {measured.SAFETY} if adds else set()
+    omitted |= {measured.STOP} if beside else set()
+    return omitted | (set() if stops else {measured.START})
 
 
 def _ask(

@@ -1,10 +1,15 @@
-"""How long a silent server is waited for: a busy one long, a frozen one briefly.
+"""How long a server that says nothing, or hardly anything, is waited for: a busy one long, a frozen one briefly.
 
 Silence alone says nothing. A server that counts a billion relationships or builds an index is silent and healthy, one
 that is frozen or behind a dead network is silent for ever. So a server that has said nothing for ``Work.silence``
 seconds is asked a trivial question on a connection of its own. If that stays unanswered too, it is given up; if it is
 answered, the wait goes on, up to ``Work.deadline``, or without end where the answer proves that our own work is being
 done. The question is asked by a thread of its own, so that whoever waits can still be cancelled at once.
+
+A byte now and then is not an answer: a :class:`Wait` goes on until :data:`FLOOR` bytes have come. So a connection that
+trickles is judged as one that is silent, and a server is cut off for being slow only where all of these hold: it was
+waited for ``Work.deadline`` seconds (600, what we do with its bytes not counted), fewer than 64 KiB came in them, which
+is 110 bytes a second and no speed at which a backup could ever end, and it was not once seen at our work meanwhile.
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from archon_dagster.stores.base import Work
 
@@ -22,8 +27,48 @@ Life = Literal["silent", "answers", "working"]
 Ask = Callable[[float], Life]
 """Puts the question; takes the seconds it may wait for the answer, and never raises."""
 
+FLOOR = 64 << 10  # bytes that count as an answer
 ASK_LIMIT = 10.0  # seconds a server may take to answer a trivial question
 _MARGIN = 2.0  # seconds beyond its limit after which a question counts as unanswered, whatever holds it up
+_SLOW = 0.1  # seconds of waiting after which a wait is worth measuring
+
+
+class Stretch(NamedTuple):
+    """A wait that goes on: when it began (monotonic, as if nothing had been done in between), the bytes since then."""
+
+    since: float
+    moved: int = 0
+
+
+class Wait:
+    """One thread's wait for its server, for the thread that watches over it to see.
+
+    :ivar stretch: ``None`` while nobody waits.
+    """
+
+    def __init__(self) -> None:
+        self.stretch: Stretch | None = None
+        self._seconds, self._moved = 0.0, 0
+
+    @property
+    def slow(self) -> bool:
+        """Whether it has taken long enough to be worth the trouble of counting the bytes."""
+        return self._seconds > _SLOW
+
+    def began(self, *, anew: bool = False) -> None:
+        """:param anew: for another answer than before."""
+        if anew:
+            self._seconds, self._moved = 0.0, 0
+        self.stretch = Stretch(time.monotonic() - self._seconds, self._moved)
+
+    def ended(self, moved: int = FLOOR) -> None:
+        """So many bytes have moved; without a number it was a whole answer. Nothing happens where nobody waited."""
+        if self.stretch is None:
+            return
+        self._seconds, self._moved = time.monotonic() - self.stretch.since, self._moved + moved
+        self.stretch = None
+        if self._moved >= FLOOR:
+            self._seconds, self._moved = 0.0, 0
 
 
 class Patience:
@@ -35,21 +80,26 @@ class Patience:
     def __init__(self, work: Work, ask: Ask | None = None):
         self._silence, self._deadline, self._ask = min(work.silence, work.deadline), work.deadline, ask
         self._limit = min(ASK_LIMIT, max(1.0, self._silence))
-        self._since: float | None = None
+        self._worked = 0.0  # when it was last seen at our work
         self._question: _Question | None = None
 
-    def ended(self, since: float) -> str | None:
-        """Why the wait that began at ``since`` (monotonic) is over; ``None`` while it may go on."""
-        if since != self._since:  # something was heard meanwhile: what an earlier question showed is old
-            self._since, self._question = since, None
-        waited = time.monotonic() - since
+    def ended(self, stretch: Stretch) -> str | None:
+        """Why this wait is over; ``None`` while it may go on."""
+        now = time.monotonic()
+        waited = now - stretch.since
+        heard = f"only {stretch.moved:,} bytes came in" if stretch.moved else "nothing came for"
         if self._ask is None:
-            return f"nothing came for {waited:.0f} s" if waited > self._deadline else None
-        life = self._life(self._ask) if waited > self._silence else None
+            return f"{heard} {waited:.0f} s" if waited > self._deadline else None
+        if waited <= self._silence:  # enough was heard meanwhile: what an earlier question showed is old
+            self._question = None
+            return None
+        life = self._life(self._ask)
+        if life == "working":
+            self._worked = now
         if life == "silent":
-            return f"nothing came for {waited:.0f} s, and a second connection got no answer either"
-        if life == "answers" and waited > self._deadline:
-            return f"nothing came for {waited:.0f} s, though a second connection is answered"
+            return f"{heard} {waited:.0f} s, and a second connection got no answer either"
+        if life == "answers" and now - max(stretch.since, self._worked) > self._deadline:
+            return f"{heard} {waited:.0f} s, though a second connection is answered"
         return None
 
     def _life(self, ask: Ask) -> Life | None:

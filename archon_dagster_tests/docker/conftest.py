@@ -24,12 +24,12 @@ IMAGE = os.environ.get("ARCHON_TEST_IMAGE", "python:3.12-slim-bookworm")
 LIMIT = 120.0  # seconds of any docker command in a test
 
 
-def docker(*arguments: str, check: bool = True, limit: float = LIMIT) -> str:
-    """What a docker command prints."""
+def docker(*arguments: str, check: bool = True, limit: float = LIMIT, merged: bool = False) -> str:
+    """What a docker command prints. :param merged: on both of its outputs."""
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=limit)
     if check and done.returncode != 0:
         raise AssertionError(f"docker {' '.join(arguments)} failed: {done.stderr}")
-    return done.stdout.strip()
+    return (done.stdout + done.stderr if merged else done.stdout).strip()
 
 
 @dataclass(frozen=True)

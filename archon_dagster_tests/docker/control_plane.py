@@ -18,15 +18,29 @@ from typing import Any
 import httpx
 
 from archon_dagster.cli.webserver import ENDED, LAUNCH, LOCATION, REPOSITORY, STOP
-from archon_dagster_tests.docker import servers
+from archon_dagster.platform.settings import load_settings
+from archon_dagster_tests.docker import servers, stand_ins
 from archon_dagster_tests.docker.conftest import IMAGE, Compose, docker, name_of
 from archon_dagster_tests.eventually import eventually
 
 CONTROL_IMAGE = os.environ.get("ARCHON_TEST_CONTROL_IMAGE", "archon-control:latest")
 USER = 1000  # the image's
-START = 240.0  # seconds until the webserver answers with the code location loaded
+START = 480.0  # seconds until the webserver answers with the code location loaded
 _LOADED = "{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename } } } } }"
 _STATUS = "query ($run: ID!) { runOrError(runId: $run) { ... on Run { status tags { key value } } } }"
+
+_KEPT = """\
+import json, pathlib
+root = pathlib.Path("/backups")
+lock = json.loads((root / "locks" / "platform.json").read_text())
+names = [path.name for path in (root / "backups").iterdir()]
+print(json.dumps({
+    "holder": "" if lock["released"] else lock["purpose"],
+    "markers": sorted(name for name in names if name.endswith(".incomplete")),
+    "manifests": sorted(name for name in names if name.endswith(".json")),
+    "chunks": sum(1 for _ in (root / "chunks").glob("*/*")),
+}))
+"""
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,11 @@ class ControlPlane:
     operator: tuple[str, str]
     viewer: tuple[str, str]
     trust: ssl.SSLContext
+
+    @property
+    def interval(self) -> int:
+        """Seconds between two rounds of the health monitor."""
+        return load_settings(ARCHON_PROJECT_DIR=self.platform.directory).health_interval
 
     def client(self, login: tuple[str, str] | None) -> httpx.Client:
         return httpx.Client(base_url=self.url, auth=login, verify=self.trust, timeout=60.0)
@@ -65,6 +84,16 @@ class ControlPlane:
     def ended(self, run: str, within: float = 240.0) -> str:
         """The status of a run when it has ended."""
         return eventually(lambda: (now := self.status(run)) in ENDED and now, within)  # type: ignore[return-value]
+
+    def kept(self) -> dict[str, Any]:
+        """What is in the repository, by its files: the lock's holder, markers, manifests, the number of chunks."""
+        found: dict[str, Any] = json.loads(self.python(_KEPT))
+        return found
+
+    def refused(self) -> list[str]:
+        """The calls that the engine's proxy has let nobody make."""
+        said = docker("logs", self.control.container("engine"), merged=True)
+        return re.findall(r"refused: (.+)", said)
 
     def container_of(self, run: str) -> str:
         """The container of a run, as long as there is one."""
@@ -95,7 +124,8 @@ def running(directory: Path) -> Iterator[ControlPlane]:
     """A platform and its control plane, both in containers; removed with their data afterwards."""
     platform = Compose(directory / "platform", name_of("operated"))
     control = Compose(directory / "docker", name_of("control"))
-    platform.write(servers.services({}), volumes=servers.VOLUMES)
+    services = {**servers.services({}), "archon-agents": stand_ins.agents_service(platform)}
+    platform.write(stand_ins.never_pulled(services), volumes={**servers.VOLUMES, "programs": {}})
     servers.write_settings(platform, dict.fromkeys(("qdrant", "memgraph", "postgres", "archon-agents"), 1))
     _owned(platform.directory)
     shutil.copytree(servers.CHECKOUT / "docker", control.directory, ignore=shutil.ignore_patterns("wheels", "secrets"))
@@ -107,6 +137,7 @@ def running(directory: Path) -> Iterator[ControlPlane]:
     _configure(control, platform, port)
     volumes = [f"{control.name}_{name}" for name in ("storage", "state", "backups")]
     try:
+        stand_ins.build_storage(f"{control.name}-storage", directory / "storage", USER)
         platform.runtime.up()
         docker("compose", "--project-directory", str(control.directory), "up", "--detach", "--no-build", limit=START)
         trust = ssl.create_default_context(cafile=str(control.directory / "secrets" / "tls.crt"))
@@ -126,26 +157,23 @@ def running(directory: Path) -> Iterator[ControlPlane]:
         control.remove()
         docker("volume", "rm", "--force", *volumes)
         platform.remove()
+        docker("volume", "rm", "--force", f"{platform.name}_programs")
+        docker("rmi", "--force", f"{control.name}-storage", check=False)
+        built = docker("images", "-q", "--filter", f"label=com.docker.compose.project={platform.name}").split()
+        docker("rmi", "--force", *dict.fromkeys(built), check=False)
 
 
 def _owned(directory: Path) -> None:
     """As an operator's directory: it belongs to the user that the containers run as."""
     for path in (directory, *directory.rglob("*")):
-        os.chown(path, USER, USER)
+        os.lchown(path, USER, USER)
 
 
 def _configure(control: Compose, platform: Compose, port: int) -> None:
     """Images that are here instead of the public ones; names and ports that nobody else has."""
     socket = re.fullmatch(r"unix://(.+)", os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
     assert socket is not None, "the engine is reached by its socket in these tests"
-    override = {
-        "services": {
-            "storage": {
-                **servers.postgres_service("dagster", "dagster"),
-                "volumes": [*servers.MOUNTS, "storage:/data"],
-            },
-        }
-    }
+    override = {"services": {"storage": stand_ins.storage_override()}}
     (control.directory / "stand-ins.yaml").write_text(json.dumps(override))
     values = {
         "COMPOSE_FILE": f"{control.directory}/compose.yaml:{control.directory}/stand-ins.yaml",
@@ -153,7 +181,9 @@ def _configure(control: Compose, platform: Compose, port: int) -> None:
         "ARCHON_CONTROL_PROJECT": control.name, "ARCHON_CONTROL_IMAGE": CONTROL_IMAGE, "HAPROXY_IMAGE": IMAGE,
         "ARCHON_PLATFORM_PROJECT": platform.name, "ARCHON_PLATFORM_NETWORK": f"{platform.name}_default",
         "ARCHON_BACKUPS": f"{control.name}_backups", "ARCHON_LISTEN": f"127.0.0.1:{port}",
-        "DOCKER_SOCKET": socket[1], "ARCHON_ENVIRONMENT": "development",
+        "ARCHON_STORAGE_IMAGE": f"{control.name}-storage", "ARCHON_QDRANT_VOLUME": f"{platform.name}_qdrant_data",
+        "ARCHON_QDRANT_STORAGE": "/platform/qdrant/storage", "DOCKER_SOCKET": socket[1],
+        "ARCHON_ENVIRONMENT": "development",
     }  # fmt: skip
     with (control.directory / ".env").open("a") as file:
         file.write("".join(f"{name}={value}\n" for name, value in values.items()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -157,6 +158,37 @@ def test_a_paused_service_can_be_stopped_politely(projects: Make) -> None:
     runtime.pause("qdrant")
     runtime.stop("qdrant")
     assert (one(runtime).state, one(runtime).exit_code) == ("exited", 3)
+
+
+def test_a_balancers_image_is_fetched_with_that_of_its_service(projects: Make) -> None:
+    unreachable = {"image": "127.0.0.1:9/balancer:1", "labels": {"archon.balances": "archon-search"}}
+    project = projects({"archon-search": program(POLITE, pull_policy="never"), "balancer": unreachable})
+    assert project.runtime.services() == ("archon-search",)
+    for names in ((), ("archon-search",)):
+        with pytest.raises(ServiceError, match=r"pull failed[\s\S]*127\.0\.0\.1:9"):
+            project.runtime.pull(*names)
+
+
+def test_a_killed_callers_command_is_waited_for_by_the_next_one(projects: Make) -> None:
+    """Compose goes on without whoever started it; two of its commands at once disturb each other."""
+    project = projects({"qdrant": program(POLITE)})
+    program_ = (
+        "import os, signal, sys, threading\n"
+        "from pathlib import Path\n"
+        "from archon_dagster.platform.runtime.compose import ComposeRuntime\n"
+        "from archon_dagster.platform.runtime.compose_project import ComposeProject\n"
+        "directory = Path(sys.argv[1])\n"
+        "threading.Timer(float(sys.argv[3]), os.kill, (os.getpid(), signal.SIGKILL)).start()\n"
+        "ComposeRuntime(ComposeProject(directory, sys.argv[2]), directory / 'locks').recreate('qdrant')\n"
+        "threading.Event().wait(60)\n"
+    )
+    awake(project)
+    for later in ("0.8", "1.1", "1.4"):
+        command = [sys.executable, "-c", program_, str(project.directory), project.name, later]
+        assert subprocess.run(command, timeout=60, check=False).returncode == -9
+        project.runtime.recreate("qdrant")
+        assert one(project.runtime).state == "running"
+    assert len(docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={project.name}").split()) == 1
 
 
 @pytest.mark.parametrize("verb", ["pause", "unpause"])

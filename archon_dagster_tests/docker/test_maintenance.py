@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,13 @@ import pytest
 
 from archon_dagster.context import OperationContext
 from archon_dagster.errors import ServiceError
-from archon_dagster.maintenance import images
+from archon_dagster.maintenance import images, logs
 from archon_dagster.maintenance.step import MaintenanceContext
-from archon_dagster.maintenance.updates import update
+from archon_dagster.maintenance.updates import go_back, update
 from archon_dagster.platform.runtime.protocol import Runtime
-from archon_dagster_tests.docker.conftest import IMAGE, Compose, docker
+from archon_dagster_tests.docker.conftest import IMAGE, Compose, docker, program
 from archon_dagster_tests.docker.servers import _WRITER, free_port
+from archon_dagster_tests.engine_calls import CHANGING, recording
 from archon_dagster_tests.unit.platform_double import Platform
 
 pytestmark = pytest.mark.docker
@@ -28,8 +31,8 @@ GOOD, BAD = _WRITER, "raise SystemExit('injected: it does not start')"
 class Built:
     """A service whose image is built here, the stores beside it being folders."""
 
-    def __init__(self, project: Compose, home: Path, port: int):
-        self.project, self.tag = project, f"{project.name}:latest"
+    def __init__(self, project: Compose, home: Path, port: int, with_volume: dict[str, Any] | None = None):
+        self.project, self.tag, self.service = project, f"{project.name}:latest", with_volume or {}
         platform = Platform(home)
         settings = platform.settings.model_copy(
             update={"compose_project": project.name, "agents_port": port, "quiesce": "none"}
@@ -61,7 +64,7 @@ def built(projects: Callable[..., Compose], tmp_path: Path) -> Iterator[Built]:
     project = projects({})
     service: dict[str, Any] = {"image": f"{project.name}:latest", "ports": [f"127.0.0.1:{port}:8052"], "init": True}
     project.write({SERVICE: service})
-    yield Built(project, tmp_path / "home", port)
+    yield Built(project, tmp_path / "home", port, {**service, "volumes": ["kept:/kept"]})
     project.remove()
     left = docker("images", "-q", "--filter", f"label=com.docker.compose.project={project.name}").split()
     if left:
@@ -93,6 +96,91 @@ def test_a_good_image_replaces_and_one_that_is_never_well_is_taken_back(built: B
     left = docker("images", "--no-trunc", "-q", "--filter", f"label=com.docker.compose.project={built.project.name}")
     assert set(left.split()) == {second}, done
     assert len(done.lines) == 2
+
+
+def test_only_the_containers_whose_logs_have_no_end_are_named(projects: Callable[..., Compose], tmp_path: Path) -> None:
+    """Docker rotates them where the compose file says so; nothing of ours touches the engine's files."""
+    bounded = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}}
+    project = projects(
+        {"web": program(GOOD, logging=bounded), "worker": program(GOOD, logging={"driver": "json-file"})}
+    )
+    project.runtime.up()
+    done = logs.rotate(MaintenanceContext(Built(project, tmp_path / "home", 0).operation))
+    (line,) = done.lines
+    assert "worker" in line and "logging.options.max-size" in line
+
+
+def test_a_new_balancer_replaces_the_service_that_it_is_part_of_and_is_put_back_with_it(
+    projects: Callable[..., Compose], tmp_path: Path
+) -> None:
+    port, project = free_port(), projects({})
+    balancer = f"{project.name}-balancer"
+    project.write({
+        SERVICE: program(GOOD, ports=[f"127.0.0.1:{port}:8052"], init=True),
+        "balancer": {"image": f"{balancer}:latest", "init": True, "labels": {"archon.balances": SERVICE}},
+    })  # fmt: skip
+    built = Built(project, tmp_path / "home", port)
+
+    def fetch(_: Runtime) -> None:
+        built.build(GOOD, "2", of=balancer)
+
+    def running() -> str:
+        return docker("inspect", "--format", "{{.Image}}", project.container("balancer"))
+
+    try:
+        first = built.build(GOOD, "1", of=balancer)
+        project.runtime.up()
+        before = project.container(SERVICE)
+        updated = update(built.operation, fetch=fetch)
+        updated.raise_for_failure()
+        assert updated.changed == {"balancer": (first, running())}
+        assert updated.unchanged == (SERVICE,)
+        assert project.container(SERVICE) != before
+        assert go_back(built.operation) == (SERVICE,)
+        assert running() == first
+    finally:
+        project.remove()
+        left = docker("images", "-q", "--filter", f"label=com.docker.compose.project={balancer}").split()
+        docker("rmi", "--force", *dict.fromkeys(left), check=False)
+
+
+OTHERS = {"POST images/create", "POST session", "POST grpc", "POST networks/NAME/connect",
+          "POST networks/NAME/disconnect", *(call for call in CHANGING if "restore-drill" in call)}  # fmt: skip
+"""Calls that need a registry, the other builder, or a restore drill."""
+
+
+def test_the_calls_of_the_engine_are_those_that_its_proxy_lets_through(
+    built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every verb of the runtime, an update, its way back, and the removal of its image, all through the proxy."""
+    socket = re.fullmatch(r"unix://(.+)", os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
+    assert socket is not None, "the engine is reached by its socket in these tests"
+    built.project.write({SERVICE: built.service}, volumes={"kept": {}})
+    with recording(Path(socket[1])) as recorder, monkeypatch.context() as patch:
+        patch.setenv("DOCKER_HOST", recorder.url)
+        runtime = built.project.runtime
+        built.build(GOOD, "1")
+        runtime.up(SERVICE)
+        for verb in (runtime.pause, runtime.unpause, runtime.stop, runtime.restart, runtime.recreate):
+            verb(SERVICE)
+        with runtime.exec(SERVICE, ["cat"]) as command:
+            command.stdin.write(b"through")
+            command.stdin.close()
+            assert command.stdout.read() == b"through"
+            assert command.wait(60.0) == 0
+        assert runtime.logs(SERVICE) is not None
+        assert [one.service for one in runtime.stats()] == [SERVICE]
+        assert runtime.host().cpus > 0
+        assert set(runtime.image_digests()) == {SERVICE}
+
+        def fetch(_: Runtime) -> None:
+            built.build(BAD, "2")
+
+        assert update(built.operation, fetch=fetch).returned == (SERVICE,)
+        images.prune(MaintenanceContext(built.operation))
+        runtime.down()
+    assert recorder.refused == []
+    assert recorder.changing == set(CHANGING) - OTHERS
 
 
 def test_an_unused_volume_survives_the_images_step(built: Built) -> None:

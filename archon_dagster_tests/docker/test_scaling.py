@@ -11,14 +11,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+from archon_dagster.definitions import defs
 from archon_dagster.errors import ConfigurationError, ServiceError
 from archon_dagster.platform.limits import Resources
 from archon_dagster.platform.settings import Settings, load_settings
+from archon_dagster.resources import Operations
 from archon_dagster.scaling import apply as profiles
 from archon_dagster.scaling import scale as scaling
 from archon_dagster.scaling.context import ScalingContext
+from archon_dagster.scaling.sensors import search_autoscaler
 from archon_dagster_tests.docker.conftest import IMAGE, LIMIT, Compose, docker, name_of
 from archon_dagster_tests.docker.servers import CHECKOUT, free_port
 from archon_dagster_tests.eventually import eventually
@@ -26,7 +30,8 @@ from archon_dagster_tests.eventually import eventually
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 SEARCH = "archon-search"
-# says who it is; at SIGTERM it takes nothing new and answers what is open, as the platform's own does
+# says who it is; at SIGTERM it takes nothing new and answers what is open, as the platform's own does; works hard while
+# there is a file that says so
 SERVER = """\
 import http.server, json, os, signal, socket, threading, time
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -39,6 +44,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_): pass
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = False
+def work():
+    while True:
+        end = time.monotonic() + 0.05
+        while os.path.exists("/broken/busy") and time.monotonic() < end: pass
+        time.sleep(0.01)
+threading.Thread(target=work, daemon=True).start()
 if os.path.exists("/broken/now"):
     raise SystemExit("injected: it does not start")
 server = Server(("", 8055), Handler)
@@ -116,7 +127,8 @@ def platform(running: Platform) -> Iterator[Platform]:
     """With one replica, well."""
     before = (running.project.directory / ".env").read_text()
     yield running
-    (running.project.directory / "broken" / "now").unlink(missing_ok=True)
+    for order in ("now", "busy"):
+        (running.project.directory / "broken" / order).unlink(missing_ok=True)
     (running.project.directory / ".env").write_text(before)
     running.project.runtime.scale(SEARCH, 1)
     running.project.runtime.up(SEARCH)
@@ -196,6 +208,36 @@ def test_replicas_that_do_not_start_bring_back_the_number_before(platform: Platf
         scaling.scale(platform.context, 3)
     assert platform.containers() == 1
     assert "SEARCH_REPLICAS=1\n" in (platform.project.directory / ".env").read_text()
+
+
+def test_the_autoscaler_follows_the_processor_up_and_down(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "ARCHON_HOME": str(platform.home), "ARCHON_PROJECT_DIR": str(platform.project.directory),
+        "ARCHON_AUTOSCALE_BY": "cpu", "ARCHON_AUTOSCALE_HIGH": "40", "ARCHON_AUTOSCALE_LOW": "15",
+        "ARCHON_AUTOSCALE_MOST": "2", "ARCHON_AUTOSCALE_RISING": "2", "ARCHON_AUTOSCALE_FALLING": "2",
+        "ARCHON_AUTOSCALE_COOL_DOWN": "0", "ARCHON_AUTOSCALE_DRY_RUN": "false",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    job, busy = defs.resolve_job_def("scale_search"), platform.project.directory / "broken" / "busy"
+
+    def look() -> dg.RunRequest | dg.SkipReason:
+        told = search_autoscaler(dg.build_sensor_context(instance=instance), operations=Operations())
+        assert isinstance(told, dg.RunRequest | dg.SkipReason)
+        return told
+
+    def scaled() -> int:
+        told = [look() for _ in range(2)]  # two readings in a row, each of some seconds
+        assert isinstance(told[0], dg.SkipReason)
+        assert isinstance(told[1], dg.RunRequest), told[1]
+        assert job.execute_in_process(told[1].run_config, instance=instance).success
+        return platform.containers()
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        busy.touch()
+        assert scaled() == 2
+        assert all(isinstance(look(), dg.SkipReason) for _ in range(2))  # it may not go further
+        busy.unlink()
+        assert scaled() == 1
 
 
 def test_a_service_whose_balancer_is_gone_is_seen_to_be_down_and_started_again(platform: Platform) -> None:

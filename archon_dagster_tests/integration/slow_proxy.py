@@ -6,7 +6,7 @@ import http.client
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal, NamedTuple
@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 EVERY = 0.05  # seconds between two bytes
 SMALL_BUFFER = 4096  # bytes the proxy takes without having read them
 
-How = Literal["trickles down", "trickles up", "answers nothing", "is not heard", "has no room"]
-"""``answers nothing``: the request never arrives. ``is not heard``: it does and is carried out, the answer is lost."""
+How = Literal["trickles down", "trickles up", "answers nothing", "is not heard", "has no room", "is stopped"]
+"""``answers nothing``: the request never arrives. ``is not heard``: it does and is carried out, the answer is lost.
+``is stopped``: the proxy's ``stop`` is called, then the request is handed on."""
 
 NO_ROOM = (
     b'{"status":{"error":"Service internal error: No space left on device: WAL buffer size exceeds available disk '
@@ -43,6 +44,7 @@ class Proxy(ThreadingHTTPServer):
         self.target = urlsplit(target).netloc
         self.faults: list[Fault] = []
         self.met, self.hung_up, self.closing = threading.Event(), threading.Event(), threading.Event()
+        self.stop: Callable[[], None] = lambda: None
 
     @property
     def url(self) -> str:
@@ -62,7 +64,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         for fault in self.server.faults:
             if fault.method == self.command and re.fullmatch(fault.pattern, path):
-                self.server.met.set()
+                if fault.how not in ("is stopped", "is not heard"):
+                    self.server.met.set()
                 self._misbehave(fault.how)
                 return
         self._forward(self._body())
@@ -72,10 +75,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._forward(self._body(), slowly=True)
         elif how == "trickles up":
             self._trickle_up()
+        elif how == "is stopped":
+            self.server.stop()
+            self.server.met.set()
+            self._forward(self._body())
         elif how == "answers nothing":
             self._until_hung_up()
         elif how == "is not heard":
             self._ask(self._body())
+            self.server.met.set()
             self._until_hung_up()
         else:
             self._body()

@@ -1,4 +1,4 @@
-"""A backup terminated in the UI while its storage does not answer, or only slowly."""
+"""A backup or a restore terminated in the UI while its storage does not answer, or only slowly."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from typing import Any
 import httpx
 import pytest
 
+from archon_dagster.platform.settings import settings_of
 from archon_dagster.repository.backends.opening import open_backend
 from archon_dagster.repository.repository import Repository
+from archon_dagster.restore.journal import JournalFile
 from archon_dagster.sandbox.s3.running import object_storage
 from archon_dagster_tests.eventually import eventually
 from archon_dagster_tests.integration.s3.faulty_proxy import FaultyProxy
@@ -52,6 +54,13 @@ class Case:
         assert status in ("STARTED", "CANCELING", "CANCELED")
         return bool(status == "CANCELED")
 
+    def terminate(self, run: str) -> float:
+        """As the button of the UI does; the seconds until the run is CANCELED."""
+        began = time.monotonic()
+        assert self.ask(_TERMINATE, run)["terminateRun"]["__typename"] == "TerminateRunSuccess"
+        eventually(lambda: self.is_cancelled(run), 60)
+        return time.monotonic() - began
+
     def asked_for(self, method: str, containing: str) -> bool:
         return any(request.startswith(method) and containing in request for request in self.proxy.requests)
 
@@ -74,11 +83,11 @@ def its_variables(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def backup(case: Case, errors: Path) -> Iterator[str]:
-    """The id of the run of a backup that was just launched."""
+def launched(case: Case, errors: Path, *command: str) -> Iterator[str]:
+    """The id of the run that such a command has just launched."""
     environment = {**os.environ, "ARCHON_HOME": str(case.up.home)}
     with errors.open("wb") as output:
-        process = subprocess.Popen([*ARCHON, "backup"], env=environment, stdout=output, stderr=output)
+        process = subprocess.Popen([*ARCHON, *command], env=environment, stdout=output, stderr=output)
     try:
         run = eventually(lambda: re.search(r"/runs/([0-9a-f-]{36})", errors.read_text()), 60)
         assert run is not None
@@ -94,12 +103,9 @@ def test_a_run_terminated_while_its_storage_is(trouble: str, case: Case, tmp_pat
         case.proxy.fail("silence", method="PUT", containing="/chunks/")
     else:
         case.proxy.latency = 0.15
-    with backup(case, tmp_path / "said") as run:
+    with launched(case, tmp_path / "said", "backup") as run:
         eventually(lambda: case.asked_for("PUT", "/chunks/"), 60)
-        began = time.monotonic()
-        assert case.ask(_TERMINATE, run)["terminateRun"]["__typename"] == "TerminateRunSuccess"
-        eventually(lambda: case.is_cancelled(run), 60)
-        taken = time.monotonic() - began
+        taken = case.terminate(run)
     case.proxy.mend()
     case.proxy.latency = 0
     assert taken < PROMPT, (tmp_path / "said").read_text()
@@ -113,3 +119,17 @@ def test_the_next_backup_succeeds(case: Case) -> None:
     assert done.returncode == 0, done.stderr
     repository = Repository.on(open_backend(os.environ["ARCHON_REPOSITORY"]))
     assert [entry.state for entry in repository.backups()] == ["complete"]
+
+
+def test_a_restore_terminated_while_its_storage_is_silent_has_touched_nothing(case: Case, tmp_path: Path) -> None:
+    case.proxy.requests.clear()
+    case.proxy.fail("silence", method="GET", containing="/chunks/")
+    with launched(case, tmp_path / "said", "restore", "latest", "--confirm", "RESTORE") as run:
+        eventually(lambda: case.asked_for("GET", "/chunks/"), 60)
+        taken = case.terminate(run)
+    case.proxy.mend()
+    assert taken < PROMPT, (tmp_path / "said").read_text()
+    repository = Repository.on(open_backend(os.environ["ARCHON_REPOSITORY"]))
+    assert repository.holder() is None
+    assert len(repository.backups()) == 1  # not even a safety backup was begun
+    assert JournalFile(settings_of(case.up.home)).read() is None

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import httpx
-import psutil
 import pytest
 
 from archon_dagster.configuration.apply import ApplyRequest, Change, apply
@@ -23,14 +23,17 @@ from archon_dagster.configuration.context import ConfigurationContext
 from archon_dagster.configuration.history import History
 from archon_dagster.configuration.journal import JournalFile
 from archon_dagster.configuration.live import ask_servers
+from archon_dagster.configuration.sensors import configuration_changed_by_hand
 from archon_dagster.configuration.status import standing
 from archon_dagster.configuration.validation import validate
 from archon_dagster.errors import ConfigurationError, RepositoryBusy, ServiceError
 from archon_dagster.platform.readiness import wait_until_ready
+from archon_dagster.platform.settings import Settings
 from archon_dagster.repository.repository import Repository
-from archon_dagster.sandbox import lifecycle
+from archon_dagster.resources import Operations
 from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.sandbox.seed import seed
+from archon_dagster_tests.platforms import RUNTIME, lifecycle
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
 
@@ -77,7 +80,13 @@ def instances(sandbox: Sandbox) -> dict[str, str]:
 
 
 def reads(sandbox: Sandbox, service: str, variable: str) -> str | None:
-    return psutil.Process(int(instances(sandbox)[service])).environ().get(variable)
+    """What the process of a service, the first one of its container, was really given."""
+    pid = "1" if RUNTIME == "compose" else instances(sandbox)[service]
+    with sandbox.runtime.exec(service, ["cat", f"/proc/{pid}/environ"]) as command:
+        command.stdin.close()
+        said = command.stdout.read().decode()
+        assert command.wait(30.0) == 0, command.stderr_tail()
+    return dict(line.split("=", 1) for line in said.split("\0") if line).get(variable)
 
 
 def archon(sandbox: Sandbox, *words: str) -> subprocess.CompletedProcess[str]:
@@ -201,6 +210,38 @@ def test_the_job_applies_and_undoes_and_the_history_tells(sandbox: Sandbox, tmp_
         ("undo", "applied", "dagster"), ("apply", "applied", "dagster"),
     ]  # fmt: skip
     assert standing(sandbox.settings).interrupted is None
+
+
+def test_a_change_by_hand_is_noticed_backed_up_and_can_be_undone(sandbox: Sandbox) -> None:
+    class Here(Operations):
+        def settings(self) -> Settings:
+            return sandbox.settings
+
+    cursor: str | None = None
+
+    def look(instance: dg.DagsterInstance) -> dg.SensorResult | dg.SkipReason:
+        nonlocal cursor
+        context = dg.build_sensor_context(instance=instance, cursor=cursor, resources={"operations": Here()})
+        came = configuration_changed_by_hand(context)
+        assert isinstance(came, dg.SensorResult | dg.SkipReason)
+        cursor = context.cursor
+        return came
+
+    before = sandbox.env_file.read_bytes()
+    with dg.instance_for_test() as instance:
+        assert isinstance(look(instance), dg.SkipReason)
+        sandbox.env_file.write_bytes(changed(sandbox, VECTOR_SEARCH_TIMEOUT="9000"))
+        sandbox.runtime.recreate("archon-search")
+        came = look(instance)
+    assert isinstance(came, dg.SensorResult)
+    (run,) = came.run_requests or ()
+    assert "VECTOR_SEARCH_TIMEOUT" in run.run_config["ops"]["take_backup"]["config"]["note"]
+    assert reads(sandbox, "archon-search", "VECTOR_SEARCH_TIMEOUT") == "9000"
+    wait_until_ready(sandbox.services, sandbox.settings, sandbox.runtime)
+    undone = archon(sandbox, "undo", "--confirm", "APPLY", "--direct")
+    assert undone.returncode == 0, undone.stderr
+    assert sandbox.env_file.read_bytes() == before
+    assert reads(sandbox, "archon-search", "VECTOR_SEARCH_TIMEOUT") != "9000"
 
 
 def test_exit_codes_say_how_bad_it_is(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,28 +16,32 @@ import dagster as dg
 import httpx
 import neo4j
 import pytest
+from dagster._daemon.sensor import MIN_INTERVAL_LOOP_TIME
 from typer.testing import CliRunner
 
 from archon_dagster.backup.backup import BackupRequest, take_backup
 from archon_dagster.cli.main import app
 from archon_dagster.context import open_context
 from archon_dagster.definitions import defs
-from archon_dagster.health import changes, confirmed, monitor, standing, windows
+from archon_dagster.health import changes, confirmed, late_documents, monitor, standing, windows
 from archon_dagster.health import state as states_module
 from archon_dagster.health.checks import KEYS
 from archon_dagster.health.end_to_end import PROJECT, lock_file, run_end_to_end, sweep
 from archon_dagster.health.history import History
 from archon_dagster.health.monitor import FEW, Tick
 from archon_dagster.health.samples import Sample, facets_of
-from archon_dagster.health.sensors import health_monitor
+from archon_dagster.health.sensors import BETWEEN_PASSES, health_monitor
 from archon_dagster.health.state import load
 from archon_dagster.health.state import path as state_file
+from archon_dagster.platform.services import writers
 from archon_dagster.platform.settings import Settings
+from archon_dagster.repository.repository import Repository
 from archon_dagster.resources import Operations
 from archon_dagster.restore.restore import CONFIRMATION, RestoreRequest, restore_backup
 from archon_dagster.sandbox import misbehaviour
 from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.stores.base import StoreName
+from archon_dagster_tests.eventually import eventually
 from archon_dagster_tests.integration.conftest import clean
 from archon_dagster_tests.integration.test_sandbox_vectors_failures import GOOD, broken
 from archon_dagster_tests.integration.vector_server import upload
@@ -244,6 +252,47 @@ def test_what_a_killed_test_left_goes_with_the_next_one_and_nothing_else_does(
     assert marked(qdrant) == 0
     left = qdrant.post("/collections/archon_vectors/points/count", json={"exact": True}).json()["result"]["count"]
     assert left == 1
+
+
+def test_a_document_that_is_indexed_after_its_test_is_swept_by_the_next_rounds(
+    watch: Watch, qdrant: httpx.Client
+) -> None:
+    """Its embedder is slow: search goes on when nobody waits any more, and no further test is ever made."""
+    assert run_end_to_end(watch.settings).passed  # its collection is there
+    misbehaviour.misbehave(watch.home, "ollama", "slow", 3.0)
+    try:
+        outcome = run_end_to_end(watch.settings, limit=1.0)
+        assert (outcome.passed, outcome.step) == (False, "index"), outcome
+        assert marked(qdrant) == 0
+        assert eventually(lambda: marked(qdrant) == 1)
+    finally:
+        misbehaviour.behave(watch.home, "ollama")
+    assert watch.settings.health_end_to_end == 0.0
+
+    def swept() -> bool:
+        watch.tick()
+        return marked(qdrant) == 0
+
+    assert eventually(swept, 60)
+
+
+def test_what_a_test_could_not_delete_is_deleted_when_qdrant_is_back(watch: Watch, qdrant: httpx.Client) -> None:
+    watch.sandbox.runtime.pause("qdrant")
+    outcome = run_end_to_end(watch.settings, limit=1.0)
+    assert not outcome.passed and "could not be deleted" in outcome.detail
+    watch.sandbox.runtime.unpause("qdrant")
+    assert eventually(lambda: watch.tick().samples["qdrant"].verdict == "healthy" and marked(qdrant) == 0, 60)
+
+
+def test_nothing_is_swept_while_somebody_backs_up(watch: Watch, qdrant: httpx.Client, tmp_path: Any) -> None:
+    busy = watch.tell(repository_setting=str(tmp_path / "repository"))
+    late_documents.expect(watch.home, time.time() - 60.0)
+    index(watch, "late")
+    with open_context(busy.settings).repository.lock("manual backup"):
+        busy.tick()
+        assert marked(qdrant) == 1
+    busy.tick()
+    assert marked(qdrant) == 0
 
 
 def test_end_to_end_that_fails_names_the_step_and_leaves_nothing(watch: Watch, qdrant: httpx.Client) -> None:
@@ -584,6 +633,91 @@ def test_an_affected_service_is_a_warning_and_names_the_cause(sensor: Sensor) ->
     search = told["archon-search", "ready"]
     assert not search.passed and search.severity == dg.AssetCheckSeverity.WARN
     assert search.metadata["because of"].value == "qdrant"
+
+
+def test_at_an_interval_of_a_second_a_tick_makes_several_rounds_until_there_is_news(sensor: Sensor) -> None:
+    sensor.tell_everybody()
+    before = len(History(sensor.watch.home).of("qdrant"))
+    begun = time.monotonic()
+    said = sensor.tick(health_interval=1)
+    assert time.monotonic() - begun < BETWEEN_PASSES + 5.0  # a round that has begun is not cut short
+    assert isinstance(said, dg.SkipReason)
+    rounds = len(History(sensor.watch.home).of("qdrant")) - before
+    assert rounds >= 2 and f"{rounds} rounds; nothing new" in str(said.skip_message)
+    lifecycle.kill(sensor.watch.sandbox.home, "archon-search")
+    assert isinstance(sensor.tick(health_interval=1), dg.SensorResult)
+    assert sensor.evaluations("archon-search", "reachable") == [True, False]
+    lifecycle.start(sensor.watch.sandbox.home, "archon-search")
+
+
+def test_a_tick_at_the_usual_interval_is_one_round(sensor: Sensor) -> None:
+    sensor.tell_everybody()
+    before = len(History(sensor.watch.home).of("qdrant"))
+    sensor.tick(health_interval=5)
+    assert len(History(sensor.watch.home).of("qdrant")) == before + 1
+
+
+CODE_LOCATION = """
+import dagster as dg
+from archon_dagster.health.sensors import health_monitor
+from archon_dagster.resources import Operations
+
+defs = dg.Definitions(sensors=[health_monitor], resources={"operations": Operations()})
+"""
+
+
+def test_dagsters_daemon_makes_a_round_every_second(watch: Watch, tmp_path: Any) -> None:
+    """It passes by every five seconds: one round in each pass would take fifteen seconds for four of them."""
+    assert MIN_INTERVAL_LOOP_TIME == BETWEEN_PASSES
+    (tmp_path / "monitor_only.py").write_text(CODE_LOCATION)
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\nsensors: {use_threads: true}\n")
+    environment = {**os.environ, **watch.sandbox.environment, "ARCHON_HOME": str(watch.home)}
+    environment |= {
+        "DAGSTER_HOME": str(tmp_path), "ARCHON_HEALTH_INTERVAL": "1", "ARCHON_HEALTH_WATCHED": json.dumps(WATCHED)
+    }  # fmt: skip
+    daemon = subprocess.Popen(
+        [sys.executable, "-m", "dagster._daemon", "run", "-f", str(tmp_path / "monitor_only.py")],
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    begun = time.time()
+
+    def every_second() -> bool:
+        times = [point.at for point in History(watch.home).of("qdrant", limit=500) if point.at > begun]
+        return any(last - first <= 9.0 for first, last in zip(times, times[3:], strict=False))
+
+    try:
+        assert eventually(every_second, 180)
+        assert daemon.poll() is None
+    finally:
+        daemon.terminate()
+        daemon.wait(60)
+
+
+def test_writers_that_a_dead_backup_has_left_paused_go_on_in_the_next_round(sensor: Sensor) -> None:
+    """Its guard is dead too, as it is when a container is killed."""
+    runtime, before = sensor.watch.sandbox.runtime, list(changes(sensor.watch.home))
+    program = (
+        "import os, signal\n"
+        "from archon_dagster.context import open_context\n"
+        "from archon_dagster.platform.quiesce import paused_writers\n"
+        "from archon_dagster.platform.settings import load_settings\n"
+        "import psutil\n"
+        "context = open_context(load_settings())\n"
+        "with context.repository.lock('backup'), paused_writers(context.settings, context.runtime):\n"
+        "    for child in psutil.Process().children():\n"
+        "        child.kill()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    Repository.open(sensor.watch.settings.repository, create=True)
+    environment = {**os.environ, "ARCHON_HOME": str(sensor.watch.home)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    left = {one.service for one in runtime.status() if one.state == "paused"}
+    assert left == {one.name for one in writers(sensor.watch.sandbox.services)}
+    sensor.tick()
+    assert {one.state for one in runtime.status()} == {"running"}
+    assert set(states(sensor.watch.tick()).values()) == {"healthy"}
+    assert list(changes(sensor.watch.home)) == before
 
 
 def test_response_times_are_numbers_that_plot_and_a_table(sensor: Sensor) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -28,11 +30,11 @@ from archon_dagster.performance.tuning.drift import look
 from archon_dagster.performance.tuning.planning import TuneRequest
 from archon_dagster.platform.readiness import wait_until_ready
 from archon_dagster.platform.settings import Settings
-from archon_dagster.sandbox import lifecycle
 from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.sandbox.misbehaviour import behave, misbehave
 from archon_dagster.sandbox.seed import seed
 from archon_dagster.stores.base import Progress
+from archon_dagster_tests.platforms import lifecycle
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -113,7 +115,10 @@ def test_every_part_is_measured_and_nothing_is_left_behind(platform: Sandbox) ->
         p50, p95 = measured.value(subject, "p50"), measured.value(subject, "p95")
         assert p50 is not None and p95 is not None and 0 < p50 <= p95
     assert measured.value(VECTORS, "points") == ask(platform, "GET")["points_count"]
-    assert {one.subject for one in measured.of("services")} >= {"qdrant", "memgraph", "postgres", SEARCH}
+    assert {one.subject for one in measured.of("services")} == set(platform.services)
+    for service in platform.services:
+        assert (measured.value(service, "memory") or 0) > 1_000_000
+        assert (measured.value(service, "cpu") or 0) >= 0
     assert opened(platform).fingerprints() == counts
 
 
@@ -359,6 +364,36 @@ def test_the_commands_measure_tune_tell_of_drift_and_undo(platform: Sandbox) -> 
     assert archon(platform, "tune", "qdrant", "--undo", "--direct").returncode == 0
     assert live(platform)["indexing_threshold"] == 10_000
     assert archon(platform, "tune", "qdrant", "JAVA_OPTS=-Xmx2g").returncode == 2
+
+
+def dockerd_validates() -> bool:
+    """Version 23 and later do."""
+    if not shutil.which("dockerd"):
+        return False
+    told = subprocess.run(["dockerd", "--help"], capture_output=True, text=True, timeout=60, check=True)
+    return "--validate" in told.stdout
+
+
+def test_the_docker_daemon_is_proposed_settings_that_it_takes_and_left_alone(
+    platform: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    daemon, before = tmp_path / "daemon.json", {"labels": ["of=the-operator"]}
+    daemon.write_text(json.dumps(before))
+    monkeypatch.setenv("ARCHON_DOCKER_DAEMON_FILE", str(daemon))
+    running = {one.service: (one.instance, one.started) for one in platform.runtime.status()}
+    proposed = archon(platform, "tune", "docker", "--json")
+    assert proposed.returncode == 0, proposed.stderr
+    said = json.loads(proposed.stdout)
+    assert said["checked"].startswith("validated by dockerd" if dockerd_validates() else "not validated")
+    assert json.loads(Path(said["file"]).read_text()) == before | {
+        "live-restore": True, "log-opts": {"max-size": "10m", "max-file": "3"},
+    }  # fmt: skip
+    assert run_job(
+        platform, monkeypatch, "apply_performance_tuning", tune={"target": "docker", "action": "undo"}
+    ).success
+    assert not Path(said["file"]).exists()
+    assert json.loads(daemon.read_text()) == before
+    assert {one.service: (one.instance, one.started) for one in platform.runtime.status()} == running
 
 
 def left_over(platform: Sandbox) -> int:

@@ -6,22 +6,30 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from archon_dagster.backup.backup import BackupRequest, take_backup
 from archon_dagster.context import OperationContext, open_context
 from archon_dagster.health import monitor
+from archon_dagster.health.windows import close_windows, open_window
+from archon_dagster.platform.services import BY_NAME
 from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.recovery import looking
 from archon_dagster.recovery.incident import Incident, Step
+from archon_dagster.recovery.isolation import stopped_on_purpose
+from archon_dagster.recovery.jobs import p0_response_job
 from archon_dagster.recovery.noting import note
-from archon_dagster.recovery.recover import respond
+from archon_dagster.recovery.recover import Recovery, respond
 from archon_dagster.recovery.tools import recovery_of
+from archon_dagster.resources import Operations
 from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.sandbox.seed.seeding import seed
 from archon_dagster.stores.base import StoreName
+from archon_dagster_tests.alert_receivers import Post, serving
 from archon_dagster_tests.platforms import lifecycle
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
@@ -34,16 +42,16 @@ class Drill:
 
     def __init__(self, sandbox: Sandbox):
         self.home, self.runtime = sandbox.home, sandbox.runtime
-        self.settings: Settings = load_settings(
-            **{
-                **sandbox.environment,
-                "ARCHON_HOME": sandbox.home,
-                "ARCHON_RECOVERY": "restore",
-                "ARCHON_QDRANT_STORAGE": self.storage,
-                "ARCHON_MEMGRAPH_DATA": sandbox.home / "data" / "graph",
-                "ARCHON_HEALTH_COUNTS": "1",
-            }
-        )
+        self.values: dict[str, object] = {
+            **sandbox.environment,
+            "ARCHON_HOME": sandbox.home,
+            "ARCHON_RECOVERY": "restore",
+            "ARCHON_QDRANT_STORAGE": self.storage,
+            "ARCHON_MEMGRAPH_DATA": sandbox.home / "data" / "graph",
+            "ARCHON_HEALTH_COUNTS": "1",
+            "ARCHON_HEALTH_FLAP_CHANGES": "1000",  # what is broken on purpose, again and again, does not flap
+        }
+        self.settings: Settings = load_settings(**self.values)
         seed(self.settings, self.runtime, limit=40, max_points=200)
         take_backup(self.context(), BackupRequest(quiesce=False))
         self.before = self.fingerprints()
@@ -66,6 +74,10 @@ class Drill:
         """Break something, wait until the monitor says so, respond; the incidents as they ended."""
         break_it()
         recovery = recovery_of(self.settings, self.runtime, threading.Event())
+        return [outcome.incident for outcome in respond(recovery, self.due(recovery, within).id)]
+
+    def due(self, recovery: Recovery, within: float = 60.0) -> Incident:
+        """The incident for which something can be done first, once the monitor says so."""
         end = time.monotonic() + within
         while time.monotonic() < end:
             self.look()
@@ -74,8 +86,11 @@ class Drill:
             standing = note(recovery.book, findings, recovery.policy(), recovery.clock(), 0.0)
             due = [one for one in standing if isinstance(one.decision, Step)]
             if due:
-                return [outcome.incident for outcome in respond(recovery, due[0].incident.id)]
+                return due[0].incident
         raise AssertionError(f"not detected within {within:g} s")
+
+    def states(self) -> dict[str, str]:
+        return {status.service: status.state for status in self.runtime.status()}
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +160,51 @@ def test_everything_killed_at_once_is_started_in_order(drill: Drill) -> None:
     (incident, *_) = drill.recovers(kill)
     recovered(drill, incident, "complete_failure")
     assert verbs(incident) == ["evidence", "start_all"]
+
+
+def test_who_is_in_a_window_is_not_started_because_somebody_needs_it(drill: Drill) -> None:
+    recovery = replace(recovery_of(drill.settings, drill.runtime, threading.Event()), patience=0.0)
+    open_window(drill.home, 600, "disk", time.time(), ("qdrant",), who="ann")
+    try:
+        drill.runtime.stop("qdrant")
+        drill.runtime.kill("archon-search")
+        (outcome,) = respond(recovery, drill.due(recovery).id)
+        assert outcome.how == "waiting" and "archon-search needs qdrant: maintenance until" in outcome.why
+        assert verbs(outcome.incident) == ["evidence"]
+        assert drill.states()["qdrant"] != "running"
+    finally:
+        close_windows(drill.home, time.time())
+    drill.recovers(lambda: None)
+    assert set(drill.states().values()) == {"running"}
+    assert drill.fingerprints() == drill.before and not recovery.book.open()
+
+
+def test_an_emergency_is_responded_to_without_those_who_do_not_matter(drill: Drill) -> None:
+    """The job itself: who was stopped to make room stays so until the end, and people are told what came of it."""
+    post, book = Post(), recovery_of(drill.settings, drill.runtime, threading.Event()).book
+    values = {**drill.values, "ARCHON_ALERT_URLS": f"json://127.0.0.1:{post.port}/alerts"}
+
+    class OfDrill(Operations):
+        def settings(self) -> Settings:
+            return load_settings(**values)
+
+    others = {name for name in drill.runtime.services() if name in BY_NAME and not BY_NAME[name].essential}
+    for service in drill.runtime.services():
+        if service not in others:
+            drill.runtime.kill(service)
+    job = dg.Definitions(jobs=[p0_response_job], resources={"operations": OfDrill()}).resolve_job_def("p0_response")
+    config = {"ops": {"respond_to_p0": {"config": {"description": "nothing answers since the power cut"}}}}
+    with serving(post), dg.DagsterInstance.ephemeral() as instance:
+        assert job.execute_in_process(config, instance=instance).success
+        (name,) = instance.get_dynamic_partitions("incidents")
+    incident = book.get(name)
+    recovered(drill, incident, "complete_failure")
+    (started,) = incident.done("start_all")
+    assert others and all(f"{name} is left alone: stopped on purpose" in started.text for name in others)
+    assert not any(f"{name} started" in started.text for name in others)
+    assert set(drill.states().values()) == {"running"} and stopped_on_purpose(drill.home) == ()
+    assert [title.split()[1] for title in post.titles()] == ["CRITICAL:", "RESOLVED"]
+    assert "recovered" in post.received[1]["message"]
+    report = (book.directory / incident.id / "report.md").read_text()
+    said = ("nothing answers since the power cut", "to make room", "started again: archon-", "notification: 2 sent")
+    assert all(one in report for one in said), report

@@ -30,6 +30,7 @@ from archon_dagster.stores.relational.archive import read_head
 from archon_dagster.stores.relational.programs import LocalPrograms, Programs, ServicePrograms
 from archon_dagster_tests.artifacts import MemorySink, MemorySource
 from archon_dagster_tests.integration.postgres_server import Server, running_server
+from archon_dagster_tests.prompt import PROMPT, Cancel
 
 pytestmark = pytest.mark.sandbox
 
@@ -365,10 +366,11 @@ def test_roles_made_for_a_restore_that_fails_are_removed_again(case: Case) -> No
 
 
 def test_cancelling_a_restore_cleans_up(case: Case) -> None:
-    source, cancel = case.backup(), threading.Event()
+    source, cancel = case.backup(), Cancel()
     programs = Interfering(ServicePrograms(case.server, {}), "pg_dump", cancel.set)
     with pytest.raises(Cancelled):
         RelationalStore(programs, DATABASE, "postgres").restore(source, replace(case.work, cancel=cancel))
+    assert cancel.passed < PROMPT
     assert case.databases() == {DATABASE, "postgres", "template0", "template1"}
 
 
@@ -443,21 +445,42 @@ def test_a_server_that_freezes_in_the_middle_of_a_dump_is_given_up_long_before_t
 @pytest.mark.timeout(120)
 def test_a_cancelled_dump_does_not_wait_for_a_frozen_server(case: Case) -> None:
     case.sql('INSERT INTO "Odd na.me" SELECT generate_series(1, 1000000);')
-    cancel, asked_at = threading.Event(), list[float]()
+    cancel = Cancel()
+    with frozen(case.server) as freeze:
 
-    def ask_to_stop() -> None:
-        asked_at.append(time.monotonic())
-        cancel.set()
+        def freeze_and_cancel() -> None:
+            freeze()
+            threading.Timer(0.5, cancel.set).start()
+
+        with pytest.raises(Cancelled):
+            case.store.export(MemorySink(), replace(case.work, cancel=cancel, captured=freeze_and_cancel))
+        assert cancel.passed < PROMPT
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("table", ["", "added"], ids=["the database", "a table under a new name"])
+def test_a_cancelled_restore_on_a_frozen_server_ends_and_the_next_one_cleans_up(case: Case, table: str) -> None:
+    """Frozen with a scratch database on it, which cannot be removed now."""
+    case.sql('INSERT INTO "Odd na.me" SELECT generate_series(1, 200000);')
+    source, cancel = case.backup(), Cancel()
+
+    def restored(programs: Programs, work: Work) -> None:
+        store = RelationalStore(programs, DATABASE, "postgres")
+        (store.part('"Odd na.me"', table) if table else store).restore(source, work)
 
     with frozen(case.server) as freeze:
 
         def freeze_and_cancel() -> None:
             freeze()
-            threading.Timer(0.5, ask_to_stop).start()
+            threading.Timer(0.5, cancel.set).start()
 
+        programs = Interfering(ServicePrograms(case.server, {}), "pg_dump", freeze_and_cancel)
         with pytest.raises(Cancelled):
-            case.store.export(MemorySink(), replace(case.work, cancel=cancel, captured=freeze_and_cancel))
-        assert time.monotonic() - asked_at[0] < 2
+            restored(programs, replace(case.work, cancel=cancel))
+        assert cancel.passed < PROMPT
+    assert any("_restore_" in name for name in case.databases())
+    restored(ServicePrograms(case.server, {}), case.work)
+    assert case.databases() == {DATABASE, "postgres", "template0", "template1"}
 
 
 @pytest.mark.timeout(120)

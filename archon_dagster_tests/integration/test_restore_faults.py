@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import neo4j
 import psutil
 import pytest
 
@@ -35,7 +37,7 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 
 MIB = 1 << 20
 BALLAST = 48  # MiB that a store holds when it is backed up, and no longer when it is restored
-ROOM = {"vectors": 96, "relational": 24}  # MiB that a disk has left: enough to load all but the ballast
+ROOM = {"vectors": 96, "relational": 24, "graph": 24}  # MiB that a disk has left: enough to load all but the ballast
 LARGEST = 40  # MiB that a file may have: the ballast's is larger
 VOLUME = 512  # MiB of the small volume on which real servers keep their data
 SAYS = {"vectors": "{}", "relational": "{}\nHINT:  Check free disk space"}
@@ -87,6 +89,10 @@ def add_ballast(platform: Sandbox, store: StoreName) -> None:
             for number in range(BALLAST // 2):
                 points = [{"id": number, "vector": [1, 2, 3, 4], "payload": {"text": os.urandom(MIB).hex()}}]
                 client.put("/collections/ballast/points?wait=true", json={"points": points}).raise_for_status()
+    elif store == "graph":
+        for _ in range(BALLAST):
+            rows = [{"text": os.urandom(16 << 10).hex()} for _ in range(32)]
+            cypher(platform, "UNWIND $rows AS r CREATE (n:Ballast) SET n = r", rows=rows)
     else:
         rows = BALLAST * MIB // 1600
         sql(platform, f"CREATE TABLE ballast AS SELECT i, repeat(md5(i::text), 50) FROM generate_series(1, {rows}) i")
@@ -96,6 +102,8 @@ def remove_ballast(platform: Sandbox, store: StoreName) -> None:
     if store == "vectors":
         gone = httpx.delete(f"{platform.settings.qdrant_url}/collections/ballast", timeout=60.0)
         assert gone.status_code in (200, 404), gone.text
+    elif store == "graph":
+        cypher(platform, "MATCH (n:Ballast) DETACH DELETE n")
     else:
         sql(platform, "DROP TABLE IF EXISTS ballast")
         sql(platform, "CHECKPOINT")
@@ -107,6 +115,13 @@ def sql(platform: Sandbox, statement: str) -> list[str]:
         lines = command.stdout.read().decode().splitlines()
         assert command.wait(60.0) == 0, command.stderr_tail()
     return lines
+
+
+def cypher(platform: Sandbox, statement: str, **parameters: object) -> None:
+    settings = platform.settings
+    login = (settings.memgraph_user, settings.memgraph_password.get_secret_value())
+    with neo4j.GraphDatabase.driver(settings.memgraph_uri, auth=login if any(login) else None) as driver:
+        driver.execute_query(statement, parameters, database_=settings.memgraph_database)
 
 
 def impatient(platform: Sandbox) -> OperationContext:
@@ -160,6 +175,9 @@ class Case:
         assert f"failed at '{self.step}'; {self.store} put back" in said
         assert "identical" in said
         assert f"archon restore {self.backup.id} --confirm RESTORE --only {self.store}" in said
+        self.assert_all_is_well()
+
+    def assert_all_is_well(self) -> None:
         assert self.fingerprint() == self.before
         assert JournalFile(self.platform.settings).read() is None
         assert {status.service: status.state for status in self.platform.runtime.status()} == dict.fromkeys(
@@ -255,6 +273,22 @@ def test_a_server_whose_disk_is_full_has_its_old_data_again(small_platform: Sand
         said = case.refuse(fill)
         assert SAYS[store].format("No space left on device") in said
         case.assert_as_it_was(said)
+
+
+@pytest.mark.skipif("ARCHON_SANDBOX_MEMGRAPH" in os.environ, reason="does not hold on a real server: it is in memory")
+def test_a_graph_server_whose_disk_is_full_says_what_to_do_and_that_brings_the_old_data_back(
+    small_platform: Sandbox,
+) -> None:
+    """Without room it cannot even delete, so what was there cannot be put back before there is some."""
+    case = Case(small_platform, "graph")
+    with filled(small_platform.home / "data", ROOM["graph"]) as fill:
+        said = case.refuse(fill)
+    assert f"failed at '{case.step}' and not everything could be put back: graph: " in said
+    assert "the first thing to look at is the free space on its volume" in said
+    assert "the services that write stay stopped" in said
+    (way_back,) = re.findall(r"go back: archon restore (\S+) --confirm RESTORE", said)
+    restore_backup(case.context, RestoreRequest(way_back, "RESTORE"))
+    case.assert_all_is_well()
 
 
 def test_a_scratch_directory_that_takes_no_more_leaves_everything_as_it_was(platform: Sandbox) -> None:

@@ -23,11 +23,13 @@ from archon_dagster.platform.settings import Settings
 from archon_dagster.repository.repository import Repository
 from archon_dagster.restore.journal import JournalFile
 from archon_dagster.restore.restore import RestoreRequest, restore_backup
+from archon_dagster.restore.steps import PUT_BACK
 from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.sandbox.seed import seed
 from archon_dagster.stores.base import STORES, StoreName
 from archon_dagster_tests.eventually import eventually
 from archon_dagster_tests.platforms import lifecycle
+from archon_dagster_tests.prompt import PROMPT, Cancel
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 
@@ -231,13 +233,19 @@ def test_a_cancelled_restore_leaves_what_was_there(platform: Sandbox, context: O
     change(context, platform)
     changed = context.fingerprints()
 
-    def cancel_in_the_graph(news: object) -> None:
-        if getattr(news, "name", "") == "restore graph":
-            cancelling.cancel.set()
+    stopped: list[float] = []
 
-    cancelling = open_context(platform.settings, report=cancel_in_the_graph)
+    def cancel_in_the_graph(news: object) -> None:
+        if getattr(news, "name", "") == "restore graph" and not cancel.is_set():
+            cancel.set()
+        if getattr(news, "name", "") == PUT_BACK:
+            stopped.append(cancel.passed)
+
+    cancel = Cancel()
+    cancelling = open_context(platform.settings, report=cancel_in_the_graph, cancel=cancel)
     with pytest.raises(Cancelled, match="identical"):
         restore(cancelling, backup.id)
+    assert stopped[0] < PROMPT  # until the way back began, which takes what it takes
     assert context.fingerprints() == changed
 
 

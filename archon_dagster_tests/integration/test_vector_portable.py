@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +32,7 @@ from archon_dagster_tests.integration.old_vector_server import OldServer, old_se
 from archon_dagster_tests.integration.store_server import StoreServer
 from archon_dagster_tests.integration.test_vector_store_kinds import KINDS
 from archon_dagster_tests.integration.vector_server import upload
+from archon_dagster_tests.prompt import PROMPT, Cancel
 from archon_dagster_tests.unit.platform_double import Platform
 from archon_dagster_tests.unit.vector_data import COLLECTIONS, snapshot_of
 
@@ -356,7 +356,7 @@ def test_a_cancelled_restore_of_points_stops_and_the_next_one_repairs(
 ) -> None:
     server = start()
     server.fill("archon_vectors", 600, size=512)
-    source, cancel = backup(server, work), threading.Event()
+    source, cancel = backup(server, work), Cancel()
 
     def stop(progress: Progress) -> None:
         if progress.step.startswith("restore archon"):
@@ -364,6 +364,7 @@ def test_a_cancelled_restore_of_points_stops_and_the_next_one_repairs(
 
     with pytest.raises(Cancelled):
         store(server).restore(source, replace(work, cancel=cancel, report=stop))
+    assert cancel.passed < PROMPT
     store(server).restore(source, work)
     assert promised(source).differences(store(server).fingerprint(work)) == []
 

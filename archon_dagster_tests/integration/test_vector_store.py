@@ -22,6 +22,7 @@ from archon_dagster.stores.vectors.version import Version
 from archon_dagster_tests.artifacts import MemorySink, MemorySource
 from archon_dagster_tests.eventually import eventually
 from archon_dagster_tests.integration.store_server import DEADLINE, StoreServer
+from archon_dagster_tests.prompt import PROMPT, Cancel
 
 pytestmark = pytest.mark.sandbox
 pytest.importorskip("qdrant_edge")
@@ -297,21 +298,12 @@ def test_the_next_export_removes_what_a_killed_run_left(filled: StoreServer, wor
 
 
 def test_a_frozen_server_does_not_hold_up_a_cancel(filled: StoreServer, work: Work) -> None:
-    cancel = threading.Event()
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            store(filled).fingerprint(replace(work, cancel=cancel))
-        except Cancelled as error:
-            errors.append(error)
-
+    cancel = Cancel()
     filled.freeze()
-    thread = threading.Thread(target=run)
-    thread.start()
-    cancel.set()
-    thread.join(5.0)
-    assert len(errors) == 1
+    threading.Timer(0.5, cancel.set).start()
+    with pytest.raises(Cancelled):
+        store(filled).fingerprint(replace(work, cancel=cancel))
+    assert cancel.passed < PROMPT
     filled.thaw()
 
 

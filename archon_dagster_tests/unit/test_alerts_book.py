@@ -243,3 +243,30 @@ def test_whatever_the_order_everything_that_lasts_is_told_once_silence_is_over(
         story.then(minutes, event, policy)
     story.then(minutes, Tick())
     assert {entry.state for entry in story.book.values()} <= {"open", "closed"}
+
+
+def test_of_what_a_source_is_unsure_nothing_is_opened_and_nothing_is_over(story: Story) -> None:
+    story.then(0, Seen("check", (alert("check/a/fast"),)))
+    unsure = ("check/a/", "check/b/")
+    assert story.then(1, Seen("check", (alert("check/b/fast"),), unsure=unsure)) == []
+    assert [kind for kind, _ in story.then(2, Seen("check", (), unsure=unsure))] == []
+    assert [kind for kind, _ in story.then(3, Seen("check", ()))] == ["resolved"]
+    assert len(story.book) == 1
+
+
+def test_what_somebody_has_closed_is_told_again_only_when_it_begins_again(story: Story) -> None:
+    story.then(0, Seen("check", (alert("check/a"),)))
+    (incident,) = story.book
+    assert story.then(1, Cleared(incident, "accepted")) == [("resolved", incident)]
+    for minute in range(2, 400):
+        assert story.then(minute, Seen("check", (alert("check/a"),))) == []
+    assert story.then(400, Seen("check", ())) == []
+    again = alert("check/a", since=BEGIN + timedelta(minutes=401))
+    assert [kind for kind, _ in story.then(402, Seen("check", (again,)))] == ["opened"]
+
+
+def test_what_somebody_closes_during_maintenance_is_not_told_afterwards(story: Story) -> None:
+    story.then(0, Seen("check", (alert("check/a"),)), MAINTENANCE)
+    (incident,) = story.book
+    story.then(1, Cleared(incident), MAINTENANCE)
+    assert story.then(2, Seen("check", (alert("check/a"),))) == []

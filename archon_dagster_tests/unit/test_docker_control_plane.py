@@ -44,7 +44,7 @@ def test_there_is_one_daemon_and_nothing_starts_before_the_storage_is_made() -> 
         assert SERVICES[name]["depends_on"] == {"init": {"condition": "service_completed_successfully"}}
 
 
-@pytest.mark.parametrize("name", [*OF_OUR_IMAGE, "proxy"])
+@pytest.mark.parametrize("name", [*OF_OUR_IMAGE, "proxy", "storage"])
 def test_a_program_that_is_reached_is_contained(name: str) -> None:
     one = SERVICES[name]
     assert one["read_only"]
@@ -52,6 +52,23 @@ def test_a_program_that_is_reached_is_contained(name: str) -> None:
     assert one["security_opt"] == ["no-new-privileges:true"]
     assert one["logging"]["options"]["max-size"]
     assert name == "engine" or one["user"] == "${ARCHON_UID:-1000}:${ARCHON_GID:-1000}"
+
+
+def test_nothing_runs_as_root_but_the_engines_proxy() -> None:
+    """Also what somebody adds later."""
+    assert [name for name, one in SERVICES.items() if one.get("user", "0").partition(":")[0] in ("0", "root")] == [
+        "engine"
+    ]
+    assert [name for name, one in SERVICES.items() if not one.get("read_only")] == []
+    assert [name for name, one in SERVICES.items() if one.get("cap_drop") != ["ALL"]] == []
+
+
+def test_the_storage_writes_where_it_may() -> None:
+    """A directory of its own in the volume, which is the image's; sockets and temporary files in memory."""
+    storage = SERVICES["storage"]
+    (volume,) = storage["volumes"]
+    assert storage["environment"]["PGDATA"].startswith(volume.partition(":")[2] + "/")
+    assert {one.partition(":")[0] for one in storage["tmpfs"]} == {"/tmp", "/var/run/postgresql"}
 
 
 def test_the_engine_is_reached_through_its_proxy_only() -> None:
@@ -76,7 +93,10 @@ def test_a_run_is_contained_as_the_services_are_and_goes_away() -> None:
     assert kwargs["read_only"]
     assert kwargs["cap_drop"] == ["ALL"]
     inside = [volume.split(":")[1] for volume in kwargs["volumes"]]
-    assert inside == ["/var/lib/archon", "/backups", "${ARCHON_PROJECT_DIR}", "/run/secrets"]
+    assert inside == [
+        "/var/lib/archon", "/backups", "${ARCHON_PROJECT_DIR}", "/run/secrets",
+        "/platform/qdrant", "/platform/memgraph",
+    ]  # fmt: skip
 
 
 def test_ports_inside_the_platforms_network_are_the_catalogues() -> None:
@@ -115,6 +135,27 @@ def test_the_entrypoint_reads_secrets_and_becomes_the_program(tmp_path: Path) ->
                           stdout=subprocess.PIPE, text=True) as process:  # fmt: skip
         said, _ = process.communicate(timeout=30)
     assert said == f"{process.pid} hush False\n"
+
+
+@pytest.mark.parametrize(
+    ("qdrant", "memgraph", "mounted"),
+    [("", "", []), ("archon_qdrant_data", "", ["archon_qdrant_data:/platform/qdrant"]),
+     ("", "archon_memgraph_data", ["archon_memgraph_data:/platform/memgraph:ro"])],
+)  # fmt: skip
+def test_the_volumes_of_stores_are_mounted_where_they_are_named(
+    qdrant: str, memgraph: str, mounted: list[str], tmp_path: Path
+) -> None:
+    code = (DOCKER / "entrypoint.py").read_text().replace("/etc/archon/dagster.yaml", str(DOCKER / "dagster.yaml"))
+    named = {"ARCHON_QDRANT_VOLUME": qdrant, "ARCHON_MEMGRAPH_VOLUME": memgraph, "DAGSTER_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code, "true"], env=os.environ | ENVIRONMENT | named, check=True, timeout=30)
+    made = yaml.safe_load((tmp_path / "dagster.yaml").read_text())["run_launcher"]["config"]["container_kwargs"]
+    assert [one for one in made["volumes"] if ":/platform/" in one] == mounted
+    assert len(made["volumes"]) == 4 + len(mounted)
+
+
+def test_where_a_stores_files_are_follows_from_its_volume() -> None:
+    assert ENVIRONMENT["ARCHON_QDRANT_STORAGE"].endswith("${ARCHON_QDRANT_VOLUME:+/platform/qdrant}}")
+    assert ENVIRONMENT["ARCHON_MEMGRAPH_DATA"].endswith("${ARCHON_MEMGRAPH_VOLUME:+/platform/memgraph}}")
 
 
 def test_prepare_keeps_what_is_there_and_nobody_else_can_read_it(tmp_path: Path) -> None:

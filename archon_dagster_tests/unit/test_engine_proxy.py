@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
+import re
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -12,18 +12,45 @@ from typing import Any
 
 import pytest
 
-FILE = Path(__file__).parents[2] / "docker" / "engine_proxy.py"
+from archon_dagster.platform.runtime.compose_marks import INFIX
+from archon_dagster_tests.engine_calls import CHANGING, load_proxy, shape
 
 
 @pytest.fixture
 def proxy(tmp_path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("engine_proxy", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.ENGINE = str(tmp_path / "engine.sock")
-    return module
+    return load_proxy(tmp_path / "engine.sock")
+
+
+@pytest.mark.parametrize("call", CHANGING)
+def test_every_call_that_is_made_is_allowed(proxy: ModuleType, call: str) -> None:
+    method, path = call.split()
+    for named in (path, path.replace("ID", "0123ab"), path.replace("NAME", "archon_default")):
+        assert proxy.allowed(method, f"/v1.44/{named}")
+        assert proxy.allowed(method, f"/{named}")
+
+
+def test_nothing_that_changes_anything_is_allowed_but_what_is_made(proxy: ModuleType) -> None:
+    """Each pattern, written out, is one of the calls."""
+    for method, patterns in proxy.ALLOWED.items():
+        if method in ("GET", "HEAD"):
+            continue
+        for pattern in patterns:
+            assert [call for call in CHANGING if re.fullmatch(f"{method} {pattern}", call)], pattern
+            for word in re.findall(r"[a-z]+", re.sub(r"\[.*?\][*+]?|\{.*?\}", "", pattern)):
+                assert [call for call in CHANGING if call.startswith(method) and word in call], word
+
+
+def test_a_call_is_told_apart_from_its_names() -> None:
+    image = "sha256:" + "12" * 32
+    assert shape("POST", f"/v1.44/images/{image}/tag?repo=a&tag=b") in CHANGING
+    assert shape("POST", "/containers/archon-qdrant-1/stop?t=30") == "POST containers/ID/stop"
+    assert shape("POST", "/v1.44/networks/archon_default/connect") == "POST networks/NAME/connect"
+    assert shape("POST", "/v1.44/containers/create?name=x") == "POST containers/create"
+
+
+def test_what_a_restore_drill_makes_is_known_by_its_name(proxy: ModuleType) -> None:
+    assert proxy.allowed("DELETE", f"/volumes/archon{INFIX}0123abcd_qdrant-0")
+    assert proxy.allowed("DELETE", f"/v1.44/networks/archon{INFIX}0123abcd_default")
 
 
 @pytest.mark.parametrize(
@@ -36,6 +63,10 @@ def proxy(tmp_path: Path) -> ModuleType:
         "DELETE /v1.41/containers/ab12?v=False&force=False", "GET /v1.41/images/qdrant/qdrant:v1.7.4/json",
         "POST /v1.41/images/create?fromImage=qdrant%2Fqdrant&tag=v1", "POST /v1.41/volumes/create",
         "POST /v1.41/networks/archon_default/connect", "GET /v1.41/volumes/archon_qdrant_data",
+        f"DELETE /v1.44/images/sha256:{'0a' * 32}?force=False&noprune=False", "GET /v1.44/images/json?filters=%7B%7D",
+        "GET /v1.44/containers/ab12/stats?stream=False", "GET /v1.44/info", "GET /v1.44/services?filters=%7B%7D",
+        "DELETE /v1.41/volumes/archon-restore-drill-0123abcd_qdrant-0?force=False",
+        "DELETE /v1.41/networks/archon-restore-drill-0123abcd_default",
     ],
 )  # fmt: skip
 def test_what_is_needed_is_allowed(proxy: ModuleType, request_: str) -> None:
@@ -47,10 +78,16 @@ def test_what_is_needed_is_allowed(proxy: ModuleType, request_: str) -> None:
     [
         "DELETE /volumes/archon_qdrant_data", "DELETE /v1.41/volumes/archon_qdrant_data?force=1", "POST /volumes/prune",
         "POST /v1.41/containers/prune", "POST /images/prune", "POST /networks/prune", "DELETE /networks/archon_default",
-        "DELETE /images/ab12", "DELETE /containers/ab12?v=1", "DELETE /containers/ab12?v=0&v=1", "POST /swarm/init",
+        "DELETE /images/ab12", "DELETE /images/qdrant/qdrant:v1.7.4", "POST /images/archon-search:1/tag?repo=x",
+        f"DELETE /images/sha256:{'0a' * 32}?force=True", f"DELETE /images/sha256:{'0a' * 32}?force=0&force=1",
+        f"DELETE /volumes/{'0a' * 32}", "DELETE /volumes/archon-restore-drill-0123abcd_a?force=true",
+        "DELETE /volumes/archon-restore-drill-", "POST /build/prune", "POST /containers/ab12/kill", "POST /commit",
+        "POST /images/load", "DELETE /containers/ab12?v=1", "DELETE /containers/ab12?v=0&v=1", "POST /swarm/init",
         "DELETE /containers/ab12?v=", "GET /secrets", "POST /plugins/pull", "PUT /containers/ab12/archive",
         "GET /containers/ab12/export", "POST /containers/ab12/update", "POST /v1.41/x/containers/create", "GET //info",
         "GET /containers/ab12/archive?path=/etc", "DELETE /containers/ab12/../../volumes/x",
+        "DELETE /volumes/x-restore-drill-0123abcd_data/../archon_qdrant_data",
+        "DELETE /containers/archon-restore-drill-0123abcd_b?v=1",
     ],
 )  # fmt: skip
 def test_everything_else_is_refused(proxy: ModuleType, request_: str) -> None:

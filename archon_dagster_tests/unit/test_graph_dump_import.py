@@ -6,6 +6,7 @@ import json
 import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from archon_dagster.errors import Cancelled
-from archon_dagster.stores.base import Work
+from archon_dagster.stores.base import Progress, Work
 from archon_dagster.stores.graph.connection import Bolt
 from archon_dagster.stores.graph.driver import Endpoint
 from archon_dagster.stores.graph.dump.importing import DumpReport, import_dump
 from archon_dagster.stores.graph.dump.model import Statement, UnreadableDump
+from archon_dagster.stores.graph.dump.reading import Problems, nodes, outline
 from archon_dagster.stores.graph.dump.statements import parse
 from archon_dagster.stores.graph.export import ARTIFACT
 from archon_dagster.stores.graph.memgraph import Memgraph
@@ -329,6 +331,35 @@ def test_a_cancelled_import_stops(work: Work) -> None:
     work.cancel.set()
     with pytest.raises(Cancelled):
         import_dump(EVERY_TYPE, MemorySink(), work)
+
+
+@pytest.mark.parametrize("step", ["read the dump", "read the nodes of the dump", "read the relationships of the dump"])
+def test_an_import_that_is_cancelled_midway_stops_at_once_and_leaves_no_artifact(
+    tmp_path: Path, work: Work, step: str
+) -> None:
+    count, sink, news = 11_000, MemorySink(), list[Progress]()
+    data = [NODE.format(number) for number in range(count)]
+    data += [RELATIONSHIP.format(number, count - 1 - number) for number in range(count)]
+
+    def cancel(one: Progress) -> None:
+        news.append(one)
+        if one.step == step and one.done > 1:  # some of it has been read
+            work.cancel.set()
+
+    with pytest.raises(Cancelled):
+        import_dump(dump(tmp_path, "".join([*data, END])), sink, replace(work, report=cancel))
+    assert news[-1].step == step
+    assert (sink.artifacts, sink.cuts, sink.left_out) == ([], {}, [])
+
+
+def test_a_cancelled_import_does_not_read_another_statement(tmp_path: Path, work: Work) -> None:
+    """However long each is: no number of them may pass between two looks."""
+    path = dump(tmp_path, NODE.format(1) + NODE.format(2) + END)
+    reading = nodes(path, outline(path, work), work, Problems())
+    assert next(reading)[1].id == 1
+    work.cancel.set()
+    with pytest.raises(Cancelled):
+        next(reading)
 
 
 @given(st.binary(max_size=200))

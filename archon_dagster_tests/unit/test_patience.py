@@ -1,4 +1,4 @@
-"""When a silent server is given up, step by step; the question on another connection is answered by the test."""
+"""When a silent or trickling server is given up, step by step; the other connection is answered by the test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from archon_dagster.stores.base import Work
-from archon_dagster.stores.patience import Life, Patience
+from archon_dagster.stores.patience import FLOOR, Life, Patience, Stretch, Wait
 from archon_dagster_tests.eventually import eventually
 
 
@@ -29,15 +29,15 @@ class Answering:
         return self.life
 
 
-def ago(seconds: float) -> float:
-    return time.monotonic() - seconds
+def ago(seconds: float, moved: int = 0) -> Stretch:
+    return Stretch(time.monotonic() - seconds, moved)
 
 
-def reason_of(patience: Patience, since: float) -> str:
+def reason_of(patience: Patience, stretch: Stretch) -> str:
     reason: list[str] = []
 
     def over() -> bool:
-        reason[:] = [text for text in [patience.ended(since)] if text]
+        reason[:] = [text for text in [patience.ended(stretch)] if text]
         return bool(reason)
 
     eventually(over)
@@ -57,11 +57,11 @@ def test_a_frozen_server_is_given_up_long_before_the_deadline() -> None:
 
 def waits_on(life: Life, silent_for: float) -> bool:
     ask = Answering(life)
-    patience, since = Patience(work(30, 600), ask), ago(silent_for)
-    assert patience.ended(since) is None
+    patience, stretch = Patience(work(30, 600), ask), ago(silent_for)
+    assert patience.ended(stretch) is None
     eventually(lambda: not any(thread.name == "ask whether it lives" for thread in threading.enumerate()))
     assert ask.asked == 1
-    return patience.ended(since) is None
+    return patience.ended(stretch) is None
 
 
 def test_a_busy_server_that_answers_is_waited_for_up_to_the_deadline() -> None:
@@ -73,6 +73,68 @@ def test_a_busy_server_that_answers_is_waited_for_up_to_the_deadline() -> None:
 
 def test_a_server_seen_to_be_working_for_us_is_never_cut() -> None:
     assert waits_on("working", 100_000)
+
+
+def test_a_server_is_cut_only_when_it_has_not_worked_for_us_for_the_whole_deadline() -> None:
+    """Between two statements, each longer than the deadline, it may be found idle."""
+    ask = Answering("working")
+    patience, stretch = Patience(work(0.1, 2), ask), ago(100)
+    eventually(lambda: patience.ended(stretch) is None and ask.asked == 1)
+    ask.life = "answers"
+    eventually(lambda: patience.ended(stretch) is None and ask.asked == 2)
+    assert patience.ended(stretch) is None
+    assert "though a second connection is answered" in reason_of(patience, stretch)
+
+
+@pytest.mark.parametrize(("life", "waited"), [("silent", 31), ("answers", 601)])
+def test_a_trickle_is_given_up_as_silence_is(life: Life, waited: float) -> None:
+    assert reason_of(Patience(work(30, 600), Answering(life)), ago(waited, 1234)).startswith(
+        f"only 1,234 bytes came in {waited} s, "
+    )
+
+
+def test_a_slow_server_that_is_seen_at_our_work_is_never_cut() -> None:
+    ask = Answering("working")
+    patience, stretch = Patience(work(30, 600), ask), ago(100_000, FLOOR - 1)
+    eventually(lambda: patience.ended(stretch) is None and ask.asked == 1)
+    assert patience.ended(stretch) is None
+
+
+def test_a_byte_now_and_then_does_not_end_a_wait() -> None:
+    wait = Wait()
+    wait.began(anew=True)
+    first = wait.stretch
+    assert first is not None
+    for moved in (0, FLOOR - 1):
+        wait.ended(moved)
+        assert wait.stretch is None
+        wait.began()
+    assert wait.stretch is not None and wait.stretch.moved == FLOOR - 1
+    assert wait.stretch.since == pytest.approx(first.since, abs=0.05)
+    wait.ended(1)
+    wait.began()
+    assert wait.stretch is not None and wait.stretch.moved == 0
+    assert wait.stretch.since > first.since
+
+
+def test_what_whoever_waits_does_in_between_is_not_waited() -> None:
+    wait, pause = Wait(), threading.Event()
+    wait.began(anew=True)
+    began = time.monotonic()
+    wait.ended(1)
+    pause.wait(0.3)  # the time itself is what is measured
+    wait.began()
+    assert wait.stretch is not None
+    assert wait.stretch.since - began > 0.25
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_an_answer_begins_a_new_wait(anew: bool) -> None:
+    wait = Wait()
+    wait.began(anew=True)
+    wait.ended(*(() if anew else (FLOOR,)))
+    wait.began(anew=anew)
+    assert wait.stretch is not None and wait.stretch.moved == 0
 
 
 def test_what_was_heard_meanwhile_makes_an_earlier_answer_worthless() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from archon_dagster.backup.backup import BackupRequest, take_backup
 from archon_dagster.repository.manifest import Manifest
 from archon_dagster.restore import measured
 from archon_dagster.restore.plan import RestorePlan, make_plan
-from archon_dagster.restore.request import RestoreResult
+from archon_dagster.restore.request import RestoreRequest, RestoreResult
+from archon_dagster.restore.restore import restore_backup
 from archon_dagster.stores.base import STORES, StoreName
 from archon_dagster_tests.unit.platform_double import FolderStore, Platform, failing, fingerprint_of
 
@@ -93,3 +95,86 @@ def test_a_measured_duration_is_kept_beside_the_backup(platform: Platform) -> No
     assert check.passed
     assert check.seconds == 12.5
     assert check.time >= before
+
+
+def measured_of(platform: Platform, stores: Sequence[StoreName], seconds: dict[str, float]) -> None:
+    """A restore of some stores, in which each took a second for every thousand bytes."""
+    backup = platform.repository.resolve("latest")
+    steps = {f"restore {name}": 1.0 for name in stores} | seconds
+    moved = dict.fromkeys(stores, 1000)
+    measured.record(platform.repository, RestoreResult(backup, tuple(stores), seconds=steps, moved=moved))
+
+
+def planned(platform: Platform, *only: StoreName) -> tuple[float, str]:
+    plan = make_plan(platform.context, "latest", only)
+    assert plan.estimate is not None
+    moving = sum(artifact.size for name in plan.stores for artifact in plan.backup.of_store(name)) / 1000
+    return plan.estimate - moving, plan.estimated_from
+
+
+AROUND = {
+    "verify the backup": 4.0, "start the stores": 0.5, "compare versions": 1.0, "stop the writers": 0.5,
+    "safety backup": 10.0, "compare fingerprints": 8.0, "start": 3.0,
+}  # fmt: skip
+
+
+def test_a_duration_at_the_rates_of_others_has_the_steps_around_it_and_names_them(platform: Platform) -> None:
+    back_up(platform)
+    measured_of(platform, ("graph", "vectors"), AROUND)
+    around, how = planned(platform, "graph")
+    assert around == pytest.approx(sum(AROUND.values()))
+    assert "27.0 s for what is around it" in how and "without" not in how
+    assert all(step in how for step in AROUND)
+
+
+def test_a_step_that_was_never_measured_is_named_as_missing(platform: Platform) -> None:
+    """A record of an older version has none of them."""
+    back_up(platform)
+    measured_of(platform, ("graph", "vectors"), {})
+    around, how = planned(platform, "graph")
+    assert around == pytest.approx(0.0)
+    assert how.endswith(f"without what was never measured: {', '.join(AROUND)}")
+    measured_of(platform, ("graph", "vectors"), {"verify the backup": 4.0})
+    around, how = planned(platform, "graph")
+    assert around == pytest.approx(4.0)
+    assert "took then: verify the backup;" in how and how.endswith("safety backup, compare fingerprints, start")
+
+
+def test_restores_of_other_stores_say_nothing_of_the_steps_around_this_one(platform: Platform) -> None:
+    back_up(platform)
+    measured_of(platform, ("graph", "vectors"), {"safety backup": 10.0})
+    for _ in range(3):
+        measured_of(platform, ("configuration",), {"safety backup": 0.1})
+    assert planned(platform, "graph")[0] == pytest.approx(10.0)
+
+
+def test_waiting_in_vain_for_a_service_is_no_step_of_the_next_restore(platform: Platform) -> None:
+    backup = back_up(platform)
+    seconds = {"restore graph": 1.0, "safety backup": 10.0, "start": 120.0}
+    result = RestoreResult(backup, ("graph", "vectors"), seconds=seconds, moved={"graph": 1000, "vectors": 0})
+    result.unhealthy["archon-search"] = "down"
+    measured.record(platform.repository, result)
+    around, how = planned(platform, "graph")
+    assert around == pytest.approx(10.0) and how.endswith("compare fingerprints, start")
+
+
+def test_a_restore_that_starts_nobody_is_not_said_to_take_the_time_for_it(platform: Platform) -> None:
+    back_up(platform)
+    measured_of(platform, ("graph", "vectors"), AROUND)
+    platform.runtime.stop("archon-search")
+    around, how = planned(platform, "graph")
+    assert around == pytest.approx(24.0) and ", start" not in how.replace("start the stores", "")
+
+
+def test_a_real_restore_leaves_every_step_for_the_estimate_of_another(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The names of the steps and those the estimate looks for are the same."""
+    # the small platform's services are switches: there is nothing to probe
+    monkeypatch.setattr("archon_dagster.restore.restore.wait_until_ready", lambda *_, **__: {})
+    back_up(platform)
+    result = restore_backup(platform.context, RestoreRequest("latest", "RESTORE"))
+    assert set(measured.AROUND) < set(result.seconds)
+    result.seconds |= dict.fromkeys((f"restore {name}" for name in STORES), 1.0)  # too fast here to be a rate
+    measured.record(platform.repository, result)
+    assert "what was never measured" not in make_plan(platform.context, "latest", ("graph",)).estimated_from

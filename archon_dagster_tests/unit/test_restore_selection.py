@@ -275,6 +275,22 @@ def test_a_duration_is_estimated_from_the_rates_of_other_restores(case: Case) ->
     assert "rates of earlier restores" in plan.estimated_from
 
 
+def test_the_steps_that_adding_a_part_does_not_take_are_not_in_its_duration(case: Case) -> None:
+    steps = {"verify the backup": 4.0, "stop the writers": 0.5, "safety backup": 10.0, "start": 3.0}
+    seconds = steps | {"restore vectors": 1.0}
+    measured.record(
+        case.platform.repository, RestoreResult(case.backup, ("vectors",), seconds=seconds, moved={"vectors": 10**9})
+    )
+
+    def estimate(name: str, new_name: str = "") -> float | None:
+        selection = Selection("collection", name, new_name)
+        return make_plan(case.platform.context, case.backup.id, selection=selection).estimate
+
+    assert [estimate("0", "then"), estimate("0")] == [pytest.approx(4.0), pytest.approx(17.5)]
+    (case.store.folder / "1").unlink()  # it is missing: added under its own name, while nobody writes
+    assert estimate("1") == pytest.approx(7.5)
+
+
 def test_a_restore_into_another_place_says_nothing_about_one_into_this(case: Case) -> None:
     there = RestoreResult(case.backup, ("vectors",), rto=90.0, target="/other home", unhealthy={"archon-mcp": "down"})
     measured.record(case.platform.repository, there)

@@ -21,7 +21,7 @@ class Server:
         self.creation: Exception | None = None
         self.broken = self.vanishing = False
 
-    def uninterrupted(self) -> Server:
+    def tidying(self) -> Server:
         return self
 
     def collections(self) -> list[str]:

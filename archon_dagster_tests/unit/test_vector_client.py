@@ -173,7 +173,10 @@ def test_the_ledger_remembers_until_it_is_struck(tmp_path: Any) -> None:
     ledger = Ledger(tmp_path / "state" / "ledger.json")
     ledger.note("http://a", "c")
     assert [e.collection for e in ledger.entries("http://a") if not e.name] == ["c"]
+    ledger.note("http://a", "c", asked=2.0)
     ledger.note("http://a", "c", "c-1.snapshot")
+    assert [(e.name, e.asked) for e in ledger.entries("http://a")] == [("", 2.0), ("c-1.snapshot", 0.0)]
+    ledger.strike("http://a", "c", asked=2.0)
     again = Ledger(tmp_path / "state" / "ledger.json")
     assert [e.name for e in again.entries("http://a")] == ["c-1.snapshot"]
     assert again.entries("http://b") == []

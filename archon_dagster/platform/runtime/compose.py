@@ -3,20 +3,19 @@
 What a service is comes from compose (:mod:`compose_project`), what it does from the engine (:mod:`compose_engine`).
 Compose makes containers; stopping, freezing and looking need no compose file, so they also work while somebody has
 broken it. Concurrent callers are kept apart by a lock per service, and compose itself by one for the project: two of
-its commands at once make a network twice.
+its commands at once make a network twice. The command itself holds the lock too, and goes on holding it if its caller
+is killed.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
-
-from filelock import FileLock, Timeout
 
 from archon_dagster.errors import ArchonError, ConfigurationError, ServiceError
 from archon_dagster.platform.limits import Host, Resources
@@ -24,6 +23,7 @@ from archon_dagster.platform.runtime import compose_engine as engines
 from archon_dagster.platform.runtime import compose_variables
 from archon_dagster.platform.runtime.compose_engine import Container, engine
 from archon_dagster.platform.runtime.compose_exec import ContainerExec
+from archon_dagster.platform.runtime.compose_lock import held
 from archon_dagster.platform.runtime.compose_project import ComposeProject
 from archon_dagster.platform.runtime.phases import in_phases
 from archon_dagster.platform.runtime.protocol import Replicas, ServiceStats, ServiceStatus
@@ -107,7 +107,8 @@ class ComposeRuntime:
 
     def _stats(self, service: str) -> ServiceStats | None:
         with engine(f"{service} could not be measured") as client:
-            return engines.stats_of(service, engines.containers(client, self._project.name, service))
+            parts = [one for name in self._parts(service) for one in self._of(client, name)]
+            return engines.stats_of(service, parts)
 
     def _instances(self) -> dict[str, list[Container]]:
         names = self.services()
@@ -161,12 +162,12 @@ class ComposeRuntime:
         self._each(self._in_order(set(self._made())), self._down, backwards=True, thorough=True)
 
     def pull(self, *services: str) -> None:
-        """Fetch the images of the current configuration."""
-        self._compose("pull", "--ignore-buildable", *self._chosen(services), limit=_IMAGE_LIMIT)
+        """Fetch the images of the current configuration, those of balancers too."""
+        self._compose("pull", "--ignore-buildable", *self._with_balancers(services), limit=_IMAGE_LIMIT)
 
     def build(self, *services: str) -> None:
         """Build the images that are built here, on fresh bases."""
-        self._compose("build", "--pull", *self._chosen(services), limit=_IMAGE_LIMIT)
+        self._compose("build", "--pull", *self._with_balancers(services), limit=_IMAGE_LIMIT)
 
     def scale(self, service: str, replicas: int) -> None:
         """Run so many containers of a service; what runs already is not replaced.
@@ -301,8 +302,8 @@ class ComposeRuntime:
 
     def _compose(self, *arguments: str, limit: float) -> None:
         self._read_at = float("-inf")
-        with self._lock("compose", limit):
-            self._project.run(*arguments, limit=limit)
+        with self._lock("compose", limit) as lock:
+            self._project.run(*arguments, limit=limit, inherits=lock)
 
     def _grace(self, name: str) -> float:
         return self._catalogue[name].stop_grace if name in self._catalogue else _GRACE
@@ -317,6 +318,14 @@ class ComposeRuntime:
                 todo=f"services here: {', '.join(have) or 'none'} (COMPOSE_PROFILES in its .env adds more)",
             )
         return tuple(name for name in have if name in services) if services else have
+
+    def _with_balancers(self, services: Sequence[str]) -> list[str]:
+        return [part for name in self._chosen(services) for part in self._parts(name)]
+
+    def _parts(self, name: str) -> tuple[str, ...]:
+        """A service, and what balances it."""
+        balancer = self._balancers.get(name)
+        return (name, balancer) if balancer else (name,)
 
     def _in_order(self, names: set[str]) -> tuple[str, ...]:
         return (*(name for name in self._catalogue if name in names), *sorted(names.difference(self._catalogue)))
@@ -339,18 +348,8 @@ class ComposeRuntime:
             except ServiceError as error:
                 raise self._with_log(name, error) from error
 
-    @contextmanager
-    def _lock(self, name: str, limit: float) -> Iterator[None]:
-        self._locks.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._locks / f"{self._project.name}-{name}.lock", timeout=limit + _LOCK_LIMIT)
-        try:
-            held = lock.acquire()
-        except Timeout as error:
-            raise ServiceError(
-                f"somebody else has been working on {name} for too long", where=str(lock.lock_file)
-            ) from error
-        with held:
-            yield
+    def _lock(self, name: str, limit: float) -> AbstractContextManager[int]:
+        return held(self._locks / f"{self._project.name}-{name}.lock", limit + _LOCK_LIMIT, name)
 
     def _with_log(self, name: str, error: ServiceError) -> ServiceError:
         """The error with the service's last words; without them where the engine has nothing to tell."""

@@ -68,8 +68,15 @@ class ComposeProject:
 
         :param variables: as if they stood in the ``.env``.
         """
+        return self._resolved(variables, None)
+
+    def config_with(self, env_file: Path) -> dict[str, Any]:
+        """The same with another file in the place of the project's ``.env``."""
+        return self._resolved({}, env_file)
+
+    def _resolved(self, variables: Mapping[str, str], env_file: Path | None) -> dict[str, Any]:
         self._require()
-        code, out, said = self._run(["config", "--format", "json"], _CONFIG_LIMIT, variables)
+        code, out, said = self._run(["config", "--format", "json"], _CONFIG_LIMIT, variables, env_file=env_file)
         if code != 0:
             raise ConfigurationError(
                 f"Docker Compose does not accept the project: {said}",
@@ -79,10 +86,13 @@ class ComposeProject:
         resolved: dict[str, Any] = json.loads(out)
         return resolved
 
-    def run(self, *arguments: str, limit: float) -> None:
-        """One compose command; raises :class:`ServiceError` with what it said when it fails or takes too long."""
+    def run(self, *arguments: str, limit: float, inherits: int | None = None) -> None:
+        """One compose command; raises :class:`ServiceError` with what it said when it fails or takes too long.
+
+        :param inherits: a descriptor that the command keeps open as long as it runs, whatever happens to its caller.
+        """
         self._require()
-        code, _, said = self._run(list(arguments), limit)
+        code, _, said = self._run(list(arguments), limit, inherits=inherits)
         if code != 0:
             raise ServiceError(f"docker compose {arguments[0]} failed: {said}", where=f"compose project {self.name}")
 
@@ -100,14 +110,16 @@ class ComposeProject:
         return self.directory / ".env"
 
     def _run(
-        self, arguments: list[str], limit: float, variables: Mapping[str, str] | None = None
-    ) -> tuple[int, str, str]:
-        command = ["docker", "compose", "--ansi", "never", "--progress", "plain",
+        self, arguments: list[str], limit: float, variables: Mapping[str, str] | None = None, *,
+        env_file: Path | None = None, inherits: int | None = None,
+    ) -> tuple[int, str, str]:  # fmt: skip
+        other = ["--env-file", str(env_file)] if env_file else []
+        command = ["docker", "compose", "--ansi", "never", "--progress", "plain", *other,
                    "--project-directory", str(self.directory), "--project-name", self.name, *arguments]  # fmt: skip
         try:
             process = subprocess.Popen(
                 command, cwd=self.directory, env=environment() | dict(variables or {}), start_new_session=True,
-                text=True, errors="replace",
+                text=True, errors="replace", pass_fds=() if inherits is None else (inherits,),
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
         except FileNotFoundError as error:
             raise ConfigurationError(

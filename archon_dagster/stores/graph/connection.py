@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 from archon_dagster.errors import Cancelled, StoreError, StoreUnavailable
 from archon_dagster.stores.base import Work
 from archon_dagster.stores.graph.driver import CONNECT_TIMEOUT, Endpoint, OpenDriver, ask
-from archon_dagster.stores.patience import Patience
+from archon_dagster.stores.graph.values import weight
+from archon_dagster.stores.patience import Patience, Wait
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -52,27 +53,15 @@ class Reader:
         """
         with self._bolt.answering(operation) as wait:
             for number, record in enumerate(self._transaction.run(query)):
-                wait.ended()
+                row = self._bolt.values(record)
+                wait.ended(weight(row) if wait.slow else 0)
                 if number % 500 == 0:
                     self._bolt.work.check()
-                yield self._bolt.values(record)
+                yield row
                 wait.began()
 
     def rows(self, query: str, operation: str) -> list[Row]:
         return list(self.stream(query, operation))
-
-
-class _Wait:
-    """Since when the server's next word is waited for; ``None`` while nobody waits."""
-
-    def __init__(self) -> None:
-        self.since: float | None = None
-
-    def began(self) -> None:
-        self.since = time.monotonic()
-
-    def ended(self) -> None:
-        self.since = None
 
 
 class _Greeting(threading.Thread):
@@ -111,8 +100,9 @@ class Bolt:
         self.unlimited = False
         self.done: object = ""
         self._driver: Any = None
-        self._wait = _Wait()
+        self._wait = Wait()
         self._gave_up: str | None = None
+        self._how = "fell silent"
         self._closing = threading.Event()
         self._watchdog = threading.Thread(target=self._watch, name="bolt-watchdog", daemon=True)
 
@@ -230,11 +220,11 @@ class Bolt:
     # waiting -------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def answering(self, operation: str) -> Iterator[_Wait]:
+    def answering(self, operation: str) -> Iterator[Wait]:
         """Whatever is done inside is watched over, and fails as one of our errors."""
         from neo4j.exceptions import DriverError, Neo4jError
 
-        self._wait.began()
+        self._wait.began(anew=True)
         try:
             yield self._wait
         except Neo4jError as error:
@@ -251,13 +241,14 @@ class Bolt:
     def _watch(self) -> None:
         patience = Patience(self.work, lambda limit: ask(self.endpoint, self._open_driver, limit))
         while not self._closing.wait(0.2):
-            since = self._wait.since
-            if since is None:
+            stretch = self._wait.stretch
+            if stretch is None:
                 continue
-            if self.work.cancel.is_set() and time.monotonic() - since > CANCEL_GRACE:
+            if self.work.cancel.is_set() and time.monotonic() - stretch.since > CANCEL_GRACE:
                 self._gave_up = "cancelled"
             else:
-                self._gave_up = patience.ended(since)
+                self._gave_up = patience.ended(stretch)
+                self._how = "is too slow" if stretch.moved else "fell silent"
             if self._gave_up is not None:
                 self._driver.close()
                 return
@@ -271,6 +262,8 @@ class Bolt:
             todo = "the server's query.timeout ended the transaction; raise it"
         elif "Cannot get" in text and "access" in text:
             todo = "another transaction stays open; end it (SHOW TRANSACTIONS names it)"
+        elif "Check the server log" in text:  # in production mode it keeps its reasons to itself
+            todo = "its log says why; the first thing to look at is the free space on its volume"
         return QueryRefused(
             f"the graph server refused to {operation}: {text}",
             where=self.endpoint.address,
@@ -292,9 +285,10 @@ class Bolt:
                 todo=f"start it, or restart it if it is frozen (service memgraph), and run this again{hint}",
             )
         return StoreUnavailable(
-            f"the graph server fell silent while trying to {operation}: {self._gave_up}",
+            f"the graph server {self._how} while trying to {operation}: {self._gave_up}",
             where=self.endpoint.address,
             tried=str(self.done) or None,
-            todo="look whether it is frozen (paused, swapping, no network), restart it (service memgraph) and run this "
-            "again; if it only needs longer, raise ARCHON_STORE_SILENCE and ARCHON_STORE_DEADLINE",
+            todo="look whether it is frozen (paused, swapping) or the network to it is down or slow, restart it "
+            "(service memgraph) and run this again; if it only needs longer, raise ARCHON_STORE_SILENCE and "
+            "ARCHON_STORE_DEADLINE",
         )

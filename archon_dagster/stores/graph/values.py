@@ -31,7 +31,7 @@ from typing import Any
 
 from archon_dagster.stores.graph.special_values import SPECIAL_DECODERS, Json, UnsupportedValue, encode_special
 
-__all__ = ["Json", "UnsupportedValue", "decode", "decode_properties", "encode", "encode_properties", "leaves"]
+__all__ = ["Json", "UnsupportedValue", "decode", "decode_properties", "encode", "encode_properties", "leaves", "weight"]
 
 _ENUM_KEYS = {"__type", "__value"}
 _INT64 = range(-(2**63), 2**63)
@@ -139,3 +139,14 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
     "enum": lambda name: {"__type": "mg_enum", "__value": name},
     **SPECIAL_DECODERS,
 }
+
+
+def weight(value: Any) -> int:
+    """About how many bytes a value took on its way here."""
+    if isinstance(value, str | bytes):
+        return len(value) + 3
+    if isinstance(value, dict):
+        return sum(len(key) + 3 + weight(one) for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return 3 + sum(map(weight, value))
+    return 9

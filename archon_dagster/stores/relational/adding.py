@@ -8,12 +8,12 @@ table over in one transaction. Whoever is killed meanwhile leaves a scratch data
 from __future__ import annotations
 
 import re
-import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from archon_dagster.errors import ArchonError, RestoreFailed, StoreError, StoreUnavailable
 from archon_dagster.repository.manifest import Artifact
 from archon_dagster.stores.base import Work
+from archon_dagster.stores.leaving import tidying
 from archon_dagster.stores.relational import databases
 from archon_dagster.stores.relational.content import Content
 from archon_dagster.stores.relational.export import live_content
@@ -125,9 +125,8 @@ class Adding:
             psql.end()
 
     def _remove(self, scratch: str) -> None:
-        work = replace(self._work, cancel=threading.Event(), deadline=min(self._work.deadline, _CLEAN_UP))
         try:
-            databases.drop(self._programs, work, self.restoring.database, [scratch])
+            databases.drop(self._programs, tidying(self._work, _CLEAN_UP), self.restoring.database, [scratch])
         except ArchonError as residue:
             self._work.warn(f"the scratch database {scratch} stayed on the server ({residue.what}); the next restore "
                             "removes it")  # fmt: skip

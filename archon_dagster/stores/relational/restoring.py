@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from archon_dagster.errors import ArchonError, Cancelled, DamagedBackup, RestoreFailed, StoreError, VersionMismatch
 from archon_dagster.repository.manifest import Artifact, Fingerprint
 from archon_dagster.stores.base import ArtifactReader, Progress, Source, Work
+from archon_dagster.stores.leaving import tidying
 from archon_dagster.stores.relational import databases, roles
 from archon_dagster.stores.relational.content import Content
 from archon_dagster.stores.relational.databases import Exchange
@@ -19,7 +20,7 @@ from archon_dagster.stores.relational.running import BLOCK, ask, output_of, runn
 from archon_dagster.stores.relational.sql import query
 
 _CLEAN_UP = 120.0  # seconds any single step of the cleaning up may take
-_CANCELLED_ASK = 1.5  # seconds a cancelled restore gives the server to show that cleaning up is possible
+_CANCELLED_ASK = 1.0  # seconds a cancelled restore gives the server to show that cleaning up is possible
 
 
 @dataclass(frozen=True)
@@ -91,15 +92,19 @@ class Restoring:
         _compare(dump, found, RestoreFailed, f"{self.programs.address}, database {exchange.scratch}")
 
     def _undo(self, exchange: Exchange, made: tuple[str, ...], error: BaseException) -> None:
-        """Remove what was made beside the live database, also when the run was cancelled."""
+        """Remove what was made beside the live database; after a cancel, what the server does not do at once is left.
+
+        Only the way back of an exchange that has taken effect is waited for.
+        """
         work = replace(self.work, cancel=threading.Event(), deadline=min(self.work.deadline, _CLEAN_UP))
         if isinstance(error, Cancelled) and ask(self.programs, _CANCELLED_ASK) == "silent":
             error.add_note(f"the server does not answer; the next restore removes the database {exchange.scratch}")
             return
         try:
             databases.exchange_back(self.programs, work, exchange)
-            databases.drop(self.programs, work, self.database, [exchange.scratch])
-            roles.drop(self.programs, work, exchange.maintenance, made)
+            at_once = tidying(self.work, _CLEAN_UP)
+            databases.drop(self.programs, at_once, self.database, [exchange.scratch])
+            roles.drop(self.programs, at_once, exchange.maintenance, made)
         except ArchonError as residue:
             error.add_note(f"the scratch database {exchange.scratch} may have stayed on the server: {residue}")
 

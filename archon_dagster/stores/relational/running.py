@@ -3,6 +3,7 @@
 Reading from a pipe cannot be interrupted, so a watcher ends the program when the run is cancelled or when its server
 is found to be frozen (:mod:`archon_dagster.stores.patience`); the pipe then ends and the reason is raised by whoever
 was waiting. ``pg_restore`` says nothing while the server builds an index for an hour: that is work, and left alone.
+Waiting until a client takes or sends something is no work: a session that does that shows a connection which trickles.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from functools import partial
 from archon_dagster.errors import ArchonError, ServiceError, StoreError, StoreUnavailable
 from archon_dagster.platform.runtime.protocol import Exec
 from archon_dagster.stores.base import Work
-from archon_dagster.stores.patience import Ask, Life, Patience
+from archon_dagster.stores.patience import FLOOR, Ask, Life, Patience, Stretch, Wait
 from archon_dagster.stores.relational.programs import Programs
 
 BLOCK = 256 * 1024  # bytes
 _POLL = 0.2  # seconds between two looks of the watcher
 _LONGEST = 7 * 86_400.0  # seconds a program may take to end; the watcher ends one that does nothing much sooner
 _WORKING = """SELECT count(*) FROM pg_stat_activity WHERE application_name = 'archon' AND pid <> pg_backend_pid()
-AND state = 'active' AND wait_event_type IS DISTINCT FROM 'Lock'"""
+AND state = 'active' AND coalesce(wait_event_type, '') NOT IN ('Lock', 'Client')"""
 _UNREACHABLE = re.compile(
     r"could not connect|connection to server .* failed|Connection refused|the database system is|server closed the"
     r"|terminating connection|could not translate host|timeout expired|SSL SYSCALL|could not receive data"
@@ -58,7 +59,7 @@ class Program:
 
     def __init__(self, process: Exec, name: str, where: str, work: Work, ask: Ask | None = None, *, fed: bool = False):
         self._process, self.name, self.where, self._work, self._fed = process, name, where, work, fed
-        self._waits: dict[str, float] = {}
+        self._waits: dict[str, Wait] = {}
         self._input_closed: float | None = None
         self._stalled: str | None = None
         self._over = threading.Event()
@@ -68,8 +69,9 @@ class Program:
 
     def read(self, size: int = BLOCK) -> bytes:
         """What there is, at most ``size`` bytes; empty at the end of the output."""
-        with self._waiting("output"):
+        with self._waiting("output") as wait:
             data: bytes = getattr(self._process.stdout, "read1", self._process.stdout.read)(size)
+            self._came(wait, len(data))
         if not data:
             self._raise_if_ended()
         return data
@@ -84,8 +86,9 @@ class Program:
     def write(self, data: bytes) -> None:
         """Send everything; raises what the program died of when it no longer listens."""
         try:
-            with self._waiting("input"):
+            with self._waiting("input") as wait:
                 self._process.stdin.write(data)
+                self._came(wait, len(data))
         except OSError as error:
             self._raise_if_ended()
             raise self.failure("it stopped reading") from error
@@ -138,40 +141,44 @@ class Program:
             raise StoreUnavailable(f"{self.name} did not end: {error}", where=self.where) from error
 
     @contextmanager
-    def _waiting(self, what: str) -> Iterator[None]:
-        self._waits[what] = time.monotonic()
+    def _waiting(self, what: str) -> Iterator[Wait]:
+        wait = self._waits.setdefault(what, Wait())
+        wait.began()
         try:
-            yield
+            yield wait
         finally:
-            self._waits.pop(what, None)
+            wait.ended()
+
+    def _came(self, wait: Wait, size: int) -> None:
+        """Bytes have moved; those of a program without a server come as slowly as they are put in."""
+        wait.ended(FLOOR if self._fed else size)
 
     def _watch(self) -> None:
         while not self._over.wait(_POLL):
-            since = self._silent_since()
-            if since is not None:
-                self._stalled = self._patience.ended(since)
+            stretch = self._stretch()
+            if stretch is not None and (ended := self._patience.ended(stretch)):
+                self._stalled = f"{'was too slow' if stretch.moved else 'stood still'} and was ended: {ended}"
             if self._stalled is not None or self._work.cancel.is_set():
                 self._process.kill()
                 return
 
-    def _silent_since(self) -> float | None:
-        waits = dict(self._waits)
-        if self._fed and "output" in waits:
-            closed = self._input_closed
-            waits["output"] = max(waits["output"], closed or 0.0)
-            if closed is None:
-                del waits["output"]
-        return min(waits.values(), default=None)
+    def _stretch(self) -> Stretch | None:
+        """The wait that has lasted longest."""
+        waits = {what: wait.stretch for what, wait in list(self._waits.items())}
+        output, closed = waits.get("output"), self._input_closed
+        if self._fed and output is not None:
+            waits["output"] = None if closed is None else Stretch(max(output.since, closed))
+        return min((stretch for stretch in waits.values() if stretch is not None), default=None)
 
     def _raise_if_ended(self) -> None:
         self._work.check()
         if self._stalled is not None:
             raise StoreUnavailable(
-                f"{self.name} stood still and was ended: {self._stalled}",
+                f"{self.name} {self._stalled}",
                 where=self.where,
-                todo="look whether the server is frozen (paused, swapping, no network), at its log and its locks "
-                "(pg_locks, pg_stat_activity), and run this again; if it only needs longer, raise "
-                "ARCHON_STORE_SILENCE and ARCHON_STORE_DEADLINE",
+                todo="look whether the server is frozen (paused, swapping) or the network to it is down or slow, at "
+                "its log and its locks (pg_locks, pg_stat_activity), and run this again; if it only needs longer, "
+                "raise ARCHON_STORE_SILENCE and ARCHON_STORE_DEADLINE",
             )
 
 

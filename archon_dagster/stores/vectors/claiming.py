@@ -57,13 +57,13 @@ class Claim:
     sent: int = 0
 
     def create(self, client: Client, body: Mapping[str, Any]) -> None:
-        """Take the name by making the empty collection; a cancel does not leave it unknown whether that was done.
+        """Take the name by making the empty collection; a cancel waits a moment to hear whether that was done.
 
         :raises StoreError: somebody else has it.
         """
         self.unsure = True
         try:
-            client.uninterrupted().create_collection(self.name, body)
+            client.tidying().create_collection(self.name, body)
         except Refused as error:
             self.unsure = error.status >= 500
             if error.status == 409 or "already exists" in error.said:

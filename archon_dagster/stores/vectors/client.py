@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import IO, Any
 
 from archon_dagster.errors import StoreError
+from archon_dagster.stores.leaving import Leaving
 from archon_dagster.stores.vectors import waiting
 from archon_dagster.stores.vectors.transport import Refused, Transport, path
 from archon_dagster.stores.vectors.version import Version
@@ -29,14 +30,20 @@ class Client:
     """One server. Every method may raise :class:`StoreUnavailable` or :class:`Refused`.
 
     :param check: polled while waiting for any answer; raises to stop.
+    :param leaving: the moment that cleaning up has after a cancel.
     """
 
-    def __init__(self, transport: Transport, check: Check = waiting.never) -> None:
+    def __init__(self, transport: Transport, check: Check = waiting.never, *, leaving: Leaving | None = None) -> None:
         self._http, self._check = transport, check
+        self._leaving = leaving or Leaving(check)
 
     def uninterrupted(self) -> Client:
-        """The same server, for cleaning up: requests that go on although the run was cancelled."""
+        """The same server, for what must be done although the run was cancelled."""
         return Client(self._http)
+
+    def tidying(self) -> Client:
+        """The same server, for cleaning up: it goes on although the run was cancelled, but only for a moment."""
+        return Client(self._http, self._leaving.check, leaving=self._leaving)
 
     @property
     def address(self) -> str:
@@ -165,11 +172,14 @@ class Client:
                 return []
             raise
 
-    def create_snapshot(self, collection: str, *, patience: float, grace: float) -> ServerSnapshot:
-        """Make a snapshot and wait for it (without ``wait`` the server only logs errors)."""
+    def create_snapshot(self, collection: str, *, patience: float) -> ServerSnapshot:
+        """Make a snapshot and wait for it (without ``wait`` the server only logs errors).
+
+        After a cancel its answer, which names the file, is waited for a moment.
+        """
         answer = self._http.request(
             "POST", path("collections", collection, "snapshots"), params={"wait": "true"}, patience=patience,
-            grace=grace, check=self._check,
+            grace=self._leaving.grace, check=self._check,
         )  # fmt: skip
         return _snapshot(collection, answer)
 
@@ -188,16 +198,25 @@ class Client:
         return self._http.download(target, offset, self._check, pace)
 
     def upload_snapshot(
-        self, collection: str, name: str, file: IO[bytes], sha256: str, *, patience: float, grace: float
+        self, collection: str, name: str, file: IO[bytes], sha256: str, *, patience: float, grace: float | None
     ) -> None:
-        """Restore a collection from a file, which the server keeps under ``name`` until it is deleted."""
+        """Restore a collection from a file, which the server keeps under ``name`` until it is deleted.
+
+        :param grace: seconds the answer is still waited for when the run is cancelled after the last byte was sent;
+            ``None``: only for the moment that every cancelled run has.
+        """
         params = {"wait": "true", "priority": "snapshot"}
         if self.version.checks_uploads:
             params["checksum"] = sha256
         target = path("collections", collection, "snapshots", "upload")
-        self._http.upload(
-            target, "snapshot", name, file, params=params, patience=patience, check=self._check, grace=grace
-        )
+        try:
+            self._http.upload(
+                target, "snapshot", name, file, params=params, patience=patience, check=self._check,
+                grace=self._leaving.grace if grace is None else lambda: grace,
+            )  # fmt: skip
+        finally:
+            if grace is not None:
+                self._leaving.anew()
 
     def _get(self, target: str) -> Any:
         return self._http.request("GET", target, reads=True, check=self._check)

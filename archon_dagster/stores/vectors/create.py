@@ -15,8 +15,7 @@ from archon_dagster.stores.vectors.leftovers import persist, remove_snapshot
 from archon_dagster.stores.vectors.waiting import pause
 
 AT_ONCE = 4
-_GRACE = 30.0  # seconds a creation may still take after a cancel, so that its file can be removed again
-_SETTLE = 3.0  # seconds a snapshot that a killed run has asked for may still take to appear
+_SETTLE = 3.0  # seconds that snapshots which earlier runs have asked for are waited for to appear
 _MADE_WITHIN = 3600.0  # seconds between asking for a snapshot and its being there; a later one is somebody else's
 _NEXT_NAME = 1.1  # seconds: snapshot names have a resolution of one
 
@@ -47,46 +46,79 @@ def discard(client: Client, snapshot: ServerSnapshot, ledger: Ledger, cleanup: f
 
 
 def remove_noted(client: Client, ledger: Ledger, cleanup: float) -> list[str]:
-    """Delete what earlier runs that were killed have left; returns what could not be."""
-    left = []
-    for entry in ledger.entries(client.address):
-        name, unsure = entry.name, ""
-        if not name:
-            name, unsure = _appeared(client, entry)
-            ledger.strike(client.address, entry.collection)
-            if name:
-                ledger.note(client.address, entry.collection, name)
-        snapshot = ServerSnapshot(entry.collection, name, 0, None)
-        left.append(discard(client, snapshot, ledger, cleanup) if name else unsure)
-    return [line for line in left if line]
+    """Delete what earlier runs have left that were killed, or cancelled while the server was not answering.
 
-
-def _appeared(client: Client, entry: Entry) -> tuple[str, str]:
-    """The snapshot a killed run had asked for and never learned the name of: the one that is new since, if it is one.
-
-    A server that is still at work on it gets a moment. Where it is not clear, because there are several or the one was
-    made at another time, what to look for is returned instead.
+    Returns what could not be. What may still appear, because the server is at work on it, stays noted.
     """
-    until = time.monotonic() + _SETTLE
+    entries = ledger.entries(client.address)
+    left = [
+        discard(client, ServerSnapshot(entry.collection, entry.name, 0, None), ledger, cleanup)
+        for entry in entries
+        if entry.name
+    ]
+    return [line for line in left if line] + _remove_unnamed(client, ledger, cleanup, _SETTLE)
+
+
+def remove_late(client: Client, ledger: Ledger, cleanup: float) -> list[str]:
+    """Once more, at the end of a run: what has appeared meanwhile; returns what still has not, or could not be."""
+    left = _remove_unnamed(client, ledger, cleanup, 0.0)
+    waiting = {entry.collection for entry in ledger.entries(client.address) if not entry.name}
+    return [*left, *(_unclear(collection, []) for collection in sorted(waiting))]
+
+
+def _remove_unnamed(client: Client, ledger: Ledger, cleanup: float, patience: float) -> list[str]:
+    """The snapshots whose names were never heard, collection by collection; returns what could not be removed."""
+    noted = sorted((e for e in ledger.entries(client.address) if not e.name), key=lambda entry: entry.asked)
+    there = client.collections()
+    for entry in noted:
+        if entry.collection not in there:  # and its snapshots went with it
+            ledger.strike(client.address, entry.collection, asked=entry.asked)
+    left: list[str] = []
+    for collection in sorted({entry.collection for entry in noted}.intersection(there)):
+        ours = [entry for entry in noted if entry.collection == collection]
+        left += _remove_new(client, ledger, ours, _new_since(client, ledger, ours[0], patience), cleanup)
+    return left
+
+
+def _remove_new(
+    client: Client, ledger: Ledger, ours: list[Entry], new: list[ServerSnapshot], cleanup: float
+) -> list[str]:
+    """Those that are new since they were asked for, if they can be no others.
+
+    Where there are more than were asked for, or one was made at another time, what to look for is returned instead.
+    """
+    collection = ours[0].collection
+    clear = len(new) <= len(ours) and all(_made_when_asked(snapshot, ours) for snapshot in new)
+    settled = ours[: len(new)] if clear else ours
+    given_up = [entry for entry in ours[len(settled) :] if time.time() - entry.asked > _MADE_WITHIN]
+    for entry in (*settled, *given_up):
+        ledger.strike(client.address, collection, asked=entry.asked)
+    if not clear:
+        return [_unclear(collection, [snapshot.name for snapshot in new])]
+    for snapshot in new:
+        ledger.note(client.address, collection, snapshot.name)
+    left = [discard(client, snapshot, ledger, cleanup) for snapshot in new]
+    return [line for line in left if line] + [_unclear(collection, [])] * bool(given_up)
+
+
+def _new_since(client: Client, ledger: Ledger, entry: Entry, patience: float) -> list[ServerSnapshot]:
+    """Snapshots of the collection that were not there when this one was asked for, and are of no other note."""
+    until = time.monotonic() + patience
+    named = {other.name for other in ledger.entries(client.address) if other.collection == entry.collection}
     while True:
-        if entry.collection not in client.collections():
-            return "", ""
-        new = [snapshot for snapshot in client.snapshots(entry.collection) if snapshot.name not in entry.before]
-        if new or time.monotonic() > until:
-            break
+        new = [s for s in client.snapshots(entry.collection) if s.name not in named.union(entry.before)]
+        if new or time.monotonic() >= until:
+            return new
         pause(0.2, client.check)
-    if len(new) == 1 and _made_when_asked(new[0], entry.asked):
-        return new[0].name, ""
-    return "", _unclear(entry.collection, [snapshot.name for snapshot in new])
 
 
-def _made_when_asked(snapshot: ServerSnapshot, asked: float) -> bool:
-    """Whether it was made in the hour after (clocks differ: or before) it was asked for, as far as that is known."""
+def _made_when_asked(snapshot: ServerSnapshot, entries: Sequence[Entry]) -> bool:
+    """Whether it was made in the hour after (clocks differ: or before) one was asked for, as far as that is known."""
     try:
         made = datetime.fromisoformat(snapshot.created or "").replace(tzinfo=UTC).timestamp()
     except ValueError:
         return True
-    return not asked or abs(made - asked) < _MADE_WITHIN
+    return any(not entry.asked or abs(made - entry.asked) < _MADE_WITHIN for entry in entries)
 
 
 def _unclear(collection: str, new: Sequence[str]) -> str:
@@ -109,43 +141,45 @@ def _outcomes(pending: Sequence[Future[ServerSnapshot]]) -> tuple[list[ServerSna
 
 def _create(client: Client, collection: str, work: Work, ledger: Ledger, cleanup: float) -> ServerSnapshot:
     work.check()
-    before = {snapshot.name for snapshot in client.snapshots(collection)}
-    ledger.note(client.address, collection, before=before, asked=time.time())
+    before, asked = {snapshot.name for snapshot in client.snapshots(collection)}, time.time()
+    ledger.note(client.address, collection, before=before, asked=asked)
     try:
-        snapshot = client.create_snapshot(collection, patience=work.deadline, grace=_GRACE)
-    except (StoreUnavailable, Cancelled) as error:
-        left = _remove_unnamed(client, collection, before, cleanup)
+        snapshot = client.create_snapshot(collection, patience=work.deadline)
+    except Cancelled as error:  # the server may go on making it; it is noted, and removed by the next run
+        todo = f"{error.todo}; the next backup removes a snapshot of {collection} that may still appear on the server"
+        raise Cancelled(error.what, where=client.address, todo=todo) from error
+    except StoreUnavailable as error:
+        left = _remove_unheard(client, collection, before, cleanup)
         if not left:
-            ledger.strike(client.address, collection)
+            ledger.strike(client.address, collection, asked=asked)
         raise _explained(error, collection, left) from error
     except StoreError as error:
-        ledger.strike(client.address, collection)
+        ledger.strike(client.address, collection, asked=asked)
         raise _explained(error, collection, "") from error
     if snapshot.name in before:  # somebody's, made in the same second; it has just been overwritten with the same
+        ledger.strike(client.address, collection, asked=asked)
         pause(_NEXT_NAME, work.check)
         return _create(client, collection, work, ledger, cleanup)
-    ledger.note(client.address, collection, snapshot.name)
+    ledger.note(client.address, collection, snapshot.name, asked=asked)
     return snapshot
 
 
-def _remove_unnamed(client: Client, collection: str, before: set[str], cleanup: float) -> str:
+def _remove_unheard(client: Client, collection: str, before: set[str], cleanup: float) -> str:
     """The answer with the name never came, but the server goes on making the file: find it by what is new."""
-    quiet = client.uninterrupted()
     found: list[str] = []
 
-    def look() -> None:
+    def look(quiet: Client) -> None:
         found[:] = [s.name for s in quiet.snapshots(collection) if s.name not in before]
         if not found:
             raise StoreUnavailable("the server has not finished it yet")
 
-    left = persist(look, _unclear(collection, []), cleanup)
+    left = persist(client, look, _unclear(collection, []), cleanup)
     if left or len(found) != 1:
         return left or _unclear(collection, found)
     return remove_snapshot(client, collection, found[0], cleanup)
 
 
-def _explained(error: StoreError | Cancelled, collection: str, left: str) -> StoreError | Cancelled:
-    what = error.what if isinstance(error, Cancelled) else f"no snapshot of {collection}: {error.what}"
+def _explained(error: StoreError, collection: str, left: str) -> StoreError:
     todo = "; ".join(filter(None, [error.todo, f"remove what was left on the server: {left}" if left else ""]))
-    kind = type(error) if type(error) in (Cancelled, StoreUnavailable) else StoreError
-    return kind(what, where=error.where, tried=error.tried, todo=todo or None)
+    kind = StoreUnavailable if type(error) is StoreUnavailable else StoreError
+    return kind(f"no snapshot of {collection}: {error.what}", where=error.where, tried=error.tried, todo=todo or None)

@@ -61,6 +61,7 @@ def export(client: Client, sink: Sink, work: Work, ledger: Ledger, options: Opti
                 left.append(create.discard(client, snapshot, ledger, options.cleanup))
 
             _snapshot_artifact(client, sink, work, captured, snapshot, names[snapshot.collection], gone, options)
+        stale += create.remove_late(client, ledger, options.cleanup)
         document = configuration.document(
             client.version, captured.state.alive, names, captured.aliases, everything=options.collections is None
         )

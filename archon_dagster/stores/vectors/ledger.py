@@ -1,9 +1,10 @@
 """A note of the snapshot files we asked a server to make, so that a killed run's leftovers are found again.
 
-The names are the server's, so a leftover cannot be recognised by its name. Each one is written down, durably, before
-its download starts, and struck out once the server has deleted it; the next export deletes what is still noted. What
-was asked for but never named (the run died before the answer) is the one snapshot that was not there before; where
-that is not clear it could be somebody else's, and is named in the report instead.
+The names are the server's, so a leftover cannot be recognised by its name. So a note is written, durably, before a
+snapshot is asked for, gets the name once the server has told it, and is struck out once the server has deleted the
+file; the next export deletes what is still noted. What was asked for but never named (the run died or was cancelled
+before the answer) is the one snapshot that was not there before; where that is not clear it could be somebody else's,
+and is named in the report instead.
 """
 
 from __future__ import annotations
@@ -46,16 +47,19 @@ class Ledger:
     def note(
         self, address: str, collection: str, name: str = "", before: Iterable[str] = (), asked: float = 0.0
     ) -> None:
-        """Note a snapshot; once it has a name, this replaces the note made when it was asked for."""
+        """Note a snapshot; once it has a name, this replaces the note made when it was asked for.
+
+        :param asked: tells that note from those of other runs for the same collection.
+        """
         with self._lock:
-            kept = [e for e in self._load() if (e.address, e.collection, e.name) != (address, collection, "")]
+            kept = [e for e in self._load() if not name or _key(e) != (address, collection, "", asked)]
             self._save([*kept, Entry(address, collection, name, tuple(sorted(before)), asked)])
 
-    def strike(self, address: str, collection: str, name: str = "") -> None:
-        """It is gone from the server."""
+    def strike(self, address: str, collection: str, name: str = "", asked: float | None = None) -> None:
+        """It is gone from the server, or was never made."""
         with self._lock:
             gone = (address, collection, name)
-            self._save([e for e in self._load() if (e.address, e.collection, e.name) != gone])
+            self._save([e for e in self._load() if _key(e)[:3] != gone or asked not in (None, e.asked)])
 
     def _load(self) -> list[Entry]:
         if self._file is None or not self._file.exists():
@@ -76,6 +80,10 @@ class Ledger:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._file)
+
+
+def _key(entry: Entry) -> tuple[str, str, str, float]:
+    return entry.address, entry.collection, entry.name, entry.asked
 
 
 def _entry(line: dict[str, Any]) -> Entry:

@@ -2,7 +2,8 @@
 
 A server keeps every snapshot until it is told otherwise, and keeps what was uploaded to it too. So each is deleted
 after success, after failure and after a cancel, also when the server died meanwhile and came back; what could not be
-deleted is named exactly.
+deleted is named exactly. After a cancel the server has a moment for it (:mod:`archon_dagster.stores.leaving`); what is
+left then is deleted by the next run: snapshots are noted in the ledger, uploads and trials have names that we give.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from archon_dagster.errors import ArchonError, Cancelled, StoreError, StoreUnavailable
 from archon_dagster.stores.vectors.client import Client
 from archon_dagster.stores.vectors.transport import Refused, path
-from archon_dagster.stores.vectors.waiting import never, pause
+from archon_dagster.stores.vectors.waiting import pause
 
 UPLOAD_PREFIX = "archon-restore-"
 TRIAL_MARK = "__archon_trial_"
@@ -40,29 +41,40 @@ def is_trial(collection: str) -> bool:
     return _TRIAL.fullmatch(collection) is not None
 
 
-def persist(action: Callable[[], None], what: str, deadline: float) -> str:
+def persist(client: Client, action: Callable[[Client], None], what: str, deadline: float) -> str:
     """Do it, again and again while the server does not answer; returns what is left to do, or nothing.
 
     Runs while another error may be on its way, so it reports instead of raising.
+
+    :param action: is given the client that cleans up.
     """
-    until = time.monotonic() + deadline
+    tidying, until, wait = client.tidying(), time.monotonic() + deadline, 0.0
     while True:
         try:
-            action()
+            pause(wait, tidying.check)
+            tidying.check()
+            action(tidying)
             return ""
         except StoreUnavailable as error:
             if time.monotonic() > until:
                 return f"{what} (the server does not answer: {error.what})"
-            pause(_RETRY_EVERY, never)
+            wait = _RETRY_EVERY
         except StoreError as error:
             return f"{what} ({error.what})"
+        except Cancelled:
+            return f"{what} (the server did not answer at once after the cancel; the next backup does it)"
 
 
 def remove_snapshot(client: Client, collection: str, name: str, deadline: float) -> str:
     """Delete a snapshot file; returns what the operator has to delete by hand, or nothing."""
-    quiet = client.uninterrupted()
     by_hand = f"DELETE {client.address}{path('collections', collection, 'snapshots', name)}"
-    return persist(lambda: quiet.delete_snapshot(collection, name), by_hand, deadline)
+    return persist(client, lambda quiet: quiet.delete_snapshot(collection, name), by_hand, deadline)
+
+
+def remove_collection(client: Client, collection: str, deadline: float) -> str:
+    """Delete a collection of ours; returns as :func:`remove_snapshot`."""
+    by_hand = f"delete collection {collection}"
+    return persist(client, lambda quiet: quiet.delete_collection(collection), by_hand, deadline)
 
 
 def remove_upload(client: Client, collection: str, name: str, deadline: float) -> str:
@@ -71,9 +83,8 @@ def remove_upload(client: Client, collection: str, name: str, deadline: float) -
     The server keeps the file of a failed upload, but only lists and deletes files of collections that exist: an empty
     one is made for that moment.
     """
-    quiet = client.uninterrupted()
 
-    def remove() -> None:
+    def remove(quiet: Client) -> None:
         if collection in quiet.collections():
             quiet.delete_snapshot(collection, name)
             return
@@ -84,14 +95,12 @@ def remove_upload(client: Client, collection: str, name: str, deadline: float) -
             quiet.delete_collection(collection)
 
     by_hand = f"delete file {name} of collection {collection} in the server's snapshot directory"
-    return persist(remove, by_hand, deadline)
+    return persist(client, remove, by_hand, deadline)
 
 
 def remove_trial(client: Client, collection: str, uploaded: str, deadline: float) -> str:
     """Delete a trial collection and the file it was loaded from."""
-    quiet = client.uninterrupted()
-    left = [remove_upload(client, collection, uploaded, deadline)]
-    left.append(persist(lambda: quiet.delete_collection(collection), f"delete collection {collection}", deadline))
+    left = [remove_upload(client, collection, uploaded, deadline), remove_collection(client, collection, deadline)]
     return "; ".join(filter(None, left))
 
 
@@ -103,9 +112,7 @@ def sweep(client: Client, deadline: float) -> list[str]:
         uploads = [s.name for s in client.snapshots(collection) if s.name.startswith(UPLOAD_PREFIX)]
         left.extend(remove_snapshot(client, collection, name, deadline) for name in uploads)
         if is_trial(collection):
-            quiet = client.uninterrupted()
-            action = persist(lambda q=quiet, c=collection: q.delete_collection(c), f"delete {collection}", deadline)  # type: ignore[misc]
-            left.append(action)
+            left.append(remove_collection(client, collection, deadline))
     return [line for line in left if line]
 
 

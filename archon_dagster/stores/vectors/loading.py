@@ -23,7 +23,7 @@ from archon_dagster.stores.vectors.snapshot import Contents
 from archon_dagster.stores.vectors.transport import Refused
 from archon_dagster.stores.vectors.waiting import pause
 
-_GRACE = 60.0  # seconds a restore that the server has begun may still take after a cancel
+_RECOVERY = 60.0  # seconds, also after a cancel, that the server may take to load what it has received whole
 _SETTLE = 60.0  # seconds until the counts must be right after the server has said "restored"
 _POLL = 0.5
 MEASURED_WHOLE = 200_000  # points of a trial load that are all read; of more, the sample
@@ -44,13 +44,21 @@ class Candidate:
     count: int | None
 
 
-def load(client: Client, candidate: Candidate, target: str, work: Work, cleanup: float) -> None:
-    """Upload the snapshot into collection ``target`` and delete the file the server keeps."""
-    name = leftovers.upload_name()
+def load(client: Client, candidate: Candidate, target: str, work: Work, cleanup: float, *, trial: bool = False) -> None:
+    """Upload the snapshot into collection ``target`` and delete the file the server keeps.
+
+    A cancel ends an upload at once; but a server that has received the whole file goes on loading it, whoever listens.
+    That is waited for, because what puts the old data back must not meet it on the same collection.
+
+    :param trial: nobody else will want this collection: after a cancel it is left to the next run, file and all.
+    """
+    name, grace = leftovers.upload_name(), None if trial else _RECOVERY
     try:
         with candidate.file.open("rb") as file:
-            client.upload_snapshot(target, name, file, candidate.sha256, patience=work.deadline, grace=_GRACE)
+            client.upload_snapshot(target, name, file, candidate.sha256, patience=work.deadline, grace=grace)
     except ArchonError as error:
+        if trial and isinstance(error, Cancelled):
+            raise
         if left := leftovers.remove_upload(client, target, name, cleanup):
             raise leftovers.with_leftovers(error, [left]) from error
         raise
@@ -126,15 +134,19 @@ def measure(client: Client, candidate: Candidate, work: Work, cleanup: float) ->
 @contextmanager
 def under_a_scratch_name(client: Client, candidate: Candidate, work: Work, cleanup: float) -> Iterator[str]:
     """Load the snapshot into a collection of its own, which is gone afterwards."""
-    name = leftovers.trial_name(candidate.collection)
-    left = ""
+    name, loaded = leftovers.trial_name(candidate.collection), False
     try:
-        load(client, candidate, name, work, cleanup)
+        load(client, candidate, name, work, cleanup, trial=True)
+        loaded = True
         yield name
-    finally:
-        quiet = client.uninterrupted()
-        left = leftovers.persist(lambda: quiet.delete_collection(name), f"delete collection {name}", cleanup)
-    if left:
+    except Cancelled:
+        if loaded:
+            leftovers.remove_collection(client, name, cleanup)
+        raise
+    except BaseException:
+        leftovers.remove_collection(client, name, cleanup)
+        raise
+    if left := leftovers.remove_collection(client, name, cleanup):
         raise StoreError(f"the trial collection could not be removed: {left}", where=client.address)
 
 

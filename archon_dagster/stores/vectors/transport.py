@@ -17,7 +17,7 @@ import httpx
 
 from archon_dagster.errors import ConfigurationError, StoreError, StoreUnavailable
 from archon_dagster.stores.vectors import waiting
-from archon_dagster.stores.vectors.waiting import Check, Line, Pace, Stalled
+from archon_dagster.stores.vectors.waiting import Check, Grace, Line, Pace, Stalled
 
 CONNECT, ANSWER, IDLE = 5.0, 30.0, 30.0  # seconds: to connect, for an ordinary answer, between two pieces of a stream
 RATE_LIMITED = 300.0  # seconds a request may be put off by a collection's rate limit
@@ -79,7 +79,7 @@ class Transport:
         body: Any = None,
         params: Mapping[str, str] | None = None,
         patience: float = ANSWER,
-        grace: float = 0.0,
+        grace: Grace = waiting.none,
         reads: bool = False,
         check: Check = waiting.never,
     ) -> Any:
@@ -110,7 +110,7 @@ class Transport:
         until = time.monotonic() + RATE_LIMITED
 
         def answered() -> httpx.Response:
-            return waiting.call(ask_again if reads else ask, check, grace=lambda: grace, limit=2 * patience)
+            return waiting.call(ask_again if reads else ask, check, grace=grace, limit=2 * patience)
 
         with self._explained(method, target, patience), self._slow(method, target):
             answer = answered()
@@ -158,7 +158,7 @@ class Transport:
         params: Mapping[str, str],
         patience: float,
         check: Check,
-        grace: float,
+        grace: Grace,
     ) -> Any:
         """Send a file as one part of a multipart body, streaming; returns as :meth:`request`.
 
@@ -174,7 +174,7 @@ class Transport:
                 return client.post(target, files=parts, params=params, timeout=timeout, extensions=line.extensions)  # type: ignore[arg-type]
 
         with self._explained("POST", target, patience), self._slow("POST", target), line:
-            answer = waiting.call(send, body.check, grace=lambda: grace if body.sent else 0.0)
+            answer = waiting.call(send, body.check, grace=lambda: grace() if body.sent else 0.0)
         return self._result("POST", target, answer)
 
     @contextmanager

@@ -6,7 +6,8 @@ set the thread is left to its time-out, which every call has. A transfer has a c
 which is cut instead: the thread ends at once, and the server learns that nobody listens any more.
 
 A time-out for one answer or one piece says nothing of a server that sends a byte now and then; that is what
-:class:`Pace` is for.
+:class:`Pace` is for. (A download is no work for a server, so it is not asked whether it works meanwhile, as
+:mod:`archon_dagster.stores.patience` does.)
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ from queue import Empty, Full, Queue
 from typing import Any, TypeVar
 
 from archon_dagster.errors import Cancelled
+from archon_dagster.stores.patience import FLOOR
 
 T = TypeVar("T")
 Check = Callable[[], None]
+Grace = Callable[[], float]
 POLL = 0.2  # seconds between two looks at the cancel event
 _RESET = struct.pack("ii", 1, 0)
 _AHEAD = 64  # pieces: as they come from the network, 64 KiB at most
-FLOOR, WINDOW = 64 << 10, 120.0  # a transfer that moves fewer bytes than this in so many seconds has stalled
+WINDOW = 120.0  # seconds in which a transfer that moves fewer than FLOOR bytes has stalled
 
 
 class Stalled(Exception):
@@ -106,9 +109,12 @@ def never() -> None:
     """A check that never stops anything: for cleaning up."""
 
 
-def call(
-    function: Callable[[], T], check: Check, *, grace: Callable[[], float] = lambda: 0.0, limit: float | None = None
-) -> T:
+def none() -> float:
+    """No grace."""
+    return 0.0
+
+
+def call(function: Callable[[], T], check: Check, *, grace: Grace = none, limit: float | None = None) -> T:
     """The function's result; raises what it raises, or what ``check`` raises.
 
     :param grace: asked once ``check`` has raised :class:`Cancelled`: the seconds a call that has begun may still
@@ -134,9 +140,7 @@ def call(
     return found  # type: ignore[return-value]
 
 
-def _wait(
-    outcome: Queue[T | BaseException], check: Check, grace: Callable[[], float], limit: float | None
-) -> T | BaseException:
+def _wait(outcome: Queue[T | BaseException], check: Check, grace: Grace, limit: float | None) -> T | BaseException:
     until: float | None = None
     end = None if limit is None else time.monotonic() + limit
     while True:
@@ -151,7 +155,7 @@ def _wait(
                 raise Stalled(f"the answer is not complete after {limit:g} s") from None
 
 
-def _stopped(check: Check, grace: Callable[[], float]) -> float | None:
+def _stopped(check: Check, grace: Grace) -> float | None:
     """When to give up, once ``check`` objects; raises at once where there is no grace."""
     try:
         check()

@@ -94,7 +94,8 @@ class FaultyProxy:
 
 
 def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
-    upstream = urlsplit(proxy.upstream).netloc
+    upstream = urlsplit(proxy.upstream)
+    connect = http.client.HTTPSConnection if upstream.scheme == "https" else http.client.HTTPConnection
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -126,7 +127,7 @@ def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
         do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _relay
 
         def _forward(self, body: bytes, *, without_conditions: bool) -> tuple[int, dict[str, str], bytes]:
-            connection = http.client.HTTPConnection(upstream, timeout=30)
+            connection = connect(upstream.netloc, timeout=30)
             try:
                 connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
                 for name, value in self.headers.items():

@@ -2,7 +2,10 @@
 
 ``ARCHON_TEST_VERSITYGW`` names VersityGW's program where it is not on the ``PATH``. ``ARCHON_TEST_S3_ENDPOINT`` with
 ``ARCHON_TEST_S3_KEY``, ``ARCHON_TEST_S3_SECRET`` and, where it may not make one, ``ARCHON_TEST_S3_BUCKET`` adds a
-third server.
+third server, on which every test runs that does not need what only one of the other two has:
+
+* moto ignores conditions without a word, does not mind a changed signature, and assumes roles
+* VersityGW can be started with a certificate of the test's own
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import httpx
 import pytest
 
 from archon_dagster.repository.backends.s3.address import Address
@@ -31,6 +35,8 @@ from archon_dagster_tests.eventually import eventually
 
 NAMED = os.environ.get("ARCHON_TEST_S3_ENDPOINT")
 KINDS = ("moto", "versitygw", *(("endpoint",) if NAMED else ()))
+STRICT = "endpoint" if NAMED else "versitygw"
+"""The server of the tests that need one which checks signatures and digests, as whatever is named should."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +65,32 @@ class Server:
         fresh = f"tests/{uuid.uuid4().hex}/" if prefix is None else prefix
         return S3Backend(Address(self.bucket, fresh), self.settings(**overrides))
 
+    @property
+    def swaps_in_one_step(self) -> bool:
+        """Whether it compares and writes in one step. VersityGW, by its own name, does it in two."""
+        return "versity" not in httpx.get(self.endpoint, timeout=30.0).headers.get("server", "").lower()
+
     def at(self, endpoint: str) -> Server:
         """The same server, reached another way."""
         return replace(self, endpoint=endpoint)
+
+
+@contextmanager
+def able(server: Server, what: str) -> Iterator[None]:
+    """For what S3 servers need not have: one that is named and refuses it skips the test, with the reason."""
+    from botocore.exceptions import ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        if server.kind != "endpoint":
+            raise
+        pytest.skip(f"the endpoint that is named does not {what}: {error.response['Error']['Code']}")
+
+
+def fresh_bucket_name() -> str:
+    """A bucket that is made on an endpoint which outlives the test is another one the next time."""
+    return f"archon-tests-{uuid.uuid4().hex[:12]}"
 
 
 @contextmanager

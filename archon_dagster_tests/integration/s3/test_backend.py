@@ -21,7 +21,7 @@ from archon_dagster.repository.backends.s3.client import make_client
 from archon_dagster.repository.backends.s3.reading import ObjectStream
 from archon_dagster.repository.repository import Repository
 from archon_dagster_tests.integration.s3.faulty_proxy import FaultyProxy
-from archon_dagster_tests.integration.s3.servers import Server
+from archon_dagster_tests.integration.s3.servers import Server, able, fresh_bucket_name
 
 MIB = 1 << 20
 
@@ -136,9 +136,10 @@ def test_a_bucket_with_versions_says_that_deleting_frees_no_space(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     backend = server.backend()
-    client, bucket = backend._bucket.client, "archon-versions"
-    client.create_bucket(Bucket=bucket)
-    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    client, bucket = backend._bucket.client, fresh_bucket_name()
+    with able(server, "let this key make a bucket that keeps versions"):
+        client.create_bucket(Bucket=bucket)
+        client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     versioned = S3Backend(Address(bucket, "x/"), server.settings())
     versioned.put("a/b", b"1")
     with caplog.at_level(logging.INFO):
@@ -153,12 +154,13 @@ def test_a_bucket_with_versions_says_that_deleting_frees_no_space(
 
 def test_a_locked_version_survives_what_the_backend_does(server: Server) -> None:
     backend = server.backend()
-    client, bucket = backend._bucket.client, "archon-locked"
-    client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    client, bucket = backend._bucket.client, fresh_bucket_name()
     rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}
-    client.put_object_lock_configuration(
-        Bucket=bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule}
-    )
+    with able(server, "let this key make a bucket that locks objects"):
+        client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+        client.put_object_lock_configuration(
+            Bucket=bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule}
+        )
     locked = S3Backend(Address(bucket, ""), server.settings(ARCHON_S3_CHECKSUMS="when_supported"))
     locked.put("chunks/ab/cd", b"content")
     version = client.list_object_versions(Bucket=bucket, Prefix="chunks/")["Versions"][0]["VersionId"]

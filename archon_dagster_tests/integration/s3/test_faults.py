@@ -133,6 +133,8 @@ def test_a_server_that_is_down_is_said_to_be(strict: Server) -> None:
 
 
 def test_https_to_a_server_without_it_is_explained(strict: Server) -> None:
+    if strict.endpoint.startswith("https:"):
+        pytest.skip("the endpoint that is named is encrypted")
     backend = strict.at(strict.endpoint.replace("http://", "https://")).backend(ARCHON_S3_ATTEMPTS=1)
     with pytest.raises(RepositoryError, match="encrypted connection failed"):
         backend.get("chunks/ab/cd")

@@ -90,6 +90,32 @@ def test_the_runbooks_own_file_has_every_fault_named_at_once(monkeypatch: pytest
         ("SERVICE_AUTH_TOKEN=dev-token-123", "can be guessed"),
         ("SERVICE_AUTH_TOKEN=short", "fewer than 16"),
         ("CORS_ALLOWED_ORIGINS=*", "every origin"),
+        ("SEARCH_REPLICAS=many", "must be a whole number from 1 to 64"),
+        ("SEARCH_REPLICAS=0", "must be from 1 to 64"),
+        ("SEARCH_MEMORY=abc", "must be a size such as 512M"),
+        ("SEARCH_MEMORY=512", "less than the 6M"),
+        ("INTELLIGENCE_MEMORY_RESERVED=1 g", "must be a size"),
+        ("QDRANT_CPUS=lots", "must be a number of cores"),
+        ("QDRANT_CPUS=0", "must be a number of cores"),
+        ("QDRANT_CPUS=inf", "must be a number of cores"),
+        ("QDRANT_IMAGE='bad image'", "must be an image"),
+        ("SEARCH_IMAGE=Registry/Archon-Search", "must be an image"),
+        ("HAPROXY_IMAGE=haproxy:", "must be an image"),
+        ("POSTGRES_HOST='not a host!'", "must be the name or the address of a host"),
+        ("POSTGRES_HOST=postgres:5432", "without a port"),
+        ("POSTGRES_DSN=nonsense", "is none: it must be postgresql://"),
+        ("POSTGRES_DSN=postgresql://postgres@db:0/archon", "has a port that is none"),
+        ("ARCHON_MAINTENANCE_CRON=nonsense", "has not five fields"),
+        ("ARCHON_DRILL_MEMORY=much", "no size of memory"),
+        ("ARCHON_S3_ENDPOINT=minio:9000", "use http://host:port"),
+        ("ARCHON_SERVICE_HOST={name}", "must be the name or the address of a host"),
+        ("ARCHON_REPOSITORY=s3:///backups", "must be a directory or s3://bucket/prefix"),
+        ("ARCHON_WEBSERVER_URL=localhost:3000", "must begin with http://"),
+        ("ARCHON_HEARTBEAT_URL=hc-ping.com/x", "must begin with http://"),
+        ("ARCHON_ALERT_URLS=slack", "no URL of a channel: number 1"),
+        ("COMPOSE_PROJECT_NAME=Archon", "must be of small letters"),
+        ("ARCHON_BIND=localhost", "must be an address of this host"),
+        ("ARCHON_RESTART_POLICY=never", "must be one of no, always"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_an_error_at_its_line(line: str, said: str) -> None:
@@ -99,6 +125,12 @@ def test_a_wrong_value_is_an_error_at_its_line(line: str, said: str) -> None:
     assert said in one.text
     assert (one.severity, one.line) == ("error", line_of(content, name))
     assert found.exit_code == 2
+
+
+def test_the_settings_read_small_letters_too_and_say_so() -> None:
+    told = [one for one in validate(with_("archon_recovery=always")).problems if one.key == "archon_recovery"]
+    assert ["Input should be" in one.text or "ARCHON_RECOVERY" in one.todo for one in told] == [True, True]
+    assert {one.severity for one in told} == {"error", "warning"}
 
 
 @pytest.mark.parametrize(
@@ -132,6 +164,48 @@ def test_an_unknown_variable_is_a_warning_with_a_guess() -> None:
     found = validate(with_("BATCH_SIZES=3"))
     assert problem(found, "BATCH_SIZES").todo == "did you mean BATCH_SIZE?"
     assert found.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ARCHON_RECOVRY", "did you mean ARCHON_RECOVERY?"), ("ARCHON_S3_ENDPIONT", "did you mean ARCHON_S3_ENDPOINT?"),
+        ("SEARCH_REPLICA", "did you mean SEARCH_REPLICAS?"), ("QDRANT_MEMRY", "did you mean QDRANT_MEMORY?"),
+        ("COMPOSE_PROFILE", "did you mean COMPOSE_PROFILES?"), ("archon_recovery", "did you mean ARCHON_RECOVERY?"),
+        ("ARCHON_LISTEN", "docker/.env"), ("ARCHON_SOMETHING_ELSE_ALTOGETHER", "remove it if it is a mistake"),
+    ],
+)  # fmt: skip
+def test_what_nobody_reads_is_told_with_what_was_perhaps_meant(name: str, said: str) -> None:
+    found = validate(with_(f"{name}=off"))
+    assert found.exit_code == 1
+    assert said in problem(found, name).todo
+
+
+def test_good_values_of_containers_and_of_the_control_plane_are_good() -> None:
+    lines = (
+        "SEARCH_REPLICAS=3", "SEARCH_MEMORY=1.5gb", "SEARCH_MEMORY_RESERVED=512M", "QDRANT_CPUS=0.5",
+        "QDRANT_IMAGE=qdrant/qdrant:v1.7.4", "SEARCH_IMAGE=registry.example:5000/archon/search@sha256:" + "0a" * 32,
+        "POSTGRES_HOST=::1", "POSTGRES_DSN='host=db port=5433 user=me password=it'", "ARCHON_SERVICE_HOST={service}",
+        "ARCHON_MAINTENANCE_CRON='0 4 * * 0'", "ARCHON_HEALTH_WATCHED='[\"qdrant\"]'", "ARCHON_REPOSITORY=s3://bucket/a",
+        "ARCHON_ALERT_URLS='json://ops.example/x critical=json://night.example/x'", "COMPOSE_PROFILES=agents,frontend",
+        "ARCHON_HEARTBEAT_URL=https://hc.example/x?token=1", "ARCHON_S3_ENDPOINT=http://minio:9000",
+        "QDRANT__SERVICE__API_KEY=it", "AWS_PROFILE=backups", "ARCHON_BIND=0.0.0.0",
+        "ARCHON_SANDBOX_QDRANT_VERSION=1.18.3",
+    )  # fmt: skip
+    assert validate(with_(*lines)).problems == ()
+
+
+def test_a_reservation_is_within_its_limit() -> None:
+    found = validate(with_("SEARCH_MEMORY=1g", "SEARCH_MEMORY_RESERVED=1025M"))
+    assert "more than SEARCH_MEMORY, which is 1g" in problem(found, "SEARCH_MEMORY_RESERVED").text
+    assert validate(with_("SEARCH_CPUS=2", "SEARCH_CPUS_RESERVED=2")).problems == ()
+
+
+def test_what_settings_say_of_several_variables_is_said_although_another_one_is_wrong() -> None:
+    kept = ("LAST", "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY", "WITHIN_DAYS")
+    lines = [*(f"ARCHON_RETENTION_KEEP_{one}=0" for one in kept), "ARCHON_RECOVERY=always"]
+    assert {one.key for one in validate(with_(*lines)).errors} == {"", "ARCHON_RECOVERY"}
+    assert validate(with_("ARCHON_S3_KEY=it")).exit_code == 1  # its other half may be a secret of the deployment
 
 
 def test_an_anonymous_key_is_found_in_the_key_itself() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from archon_dagster.health.at_work import excuse, purpose
+from archon_dagster.health.at_work import excuse, is_held, purpose
 from archon_dagster.platform.settings import load_settings
 from archon_dagster.repository.repository import Repository
 from archon_dagster_tests.unit.health.samples import sample
@@ -39,11 +39,12 @@ def test_the_holder_of_the_lock_says_what_it_does(tmp_path: Path) -> None:
     settings = load_settings(ARCHON_HOME=tmp_path)
     assert purpose(settings) == ""
     repository = Repository.open(settings.repository, create=True)
-    assert purpose(settings) == ""
+    assert (purpose(settings), is_held(settings)) == ("", False)
     with repository.lock("restore of x"):
-        assert purpose(settings) == "restore of x"
-    assert purpose(settings) == ""
+        assert (purpose(settings), is_held(settings)) == ("restore of x", True)
+    assert (purpose(settings), is_held(settings)) == ("", False)
 
 
 def test_a_repository_that_cannot_be_read_explains_nothing(tmp_path: Path) -> None:
-    assert purpose(load_settings(ARCHON_HOME=tmp_path, ARCHON_REPOSITORY=str(tmp_path / "none"))) == ""
+    settings = load_settings(ARCHON_HOME=tmp_path, ARCHON_REPOSITORY=str(tmp_path / "none"))
+    assert (purpose(settings), is_held(settings)) == ("", None)

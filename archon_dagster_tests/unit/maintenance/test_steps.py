@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import threading
 import time
@@ -11,10 +12,12 @@ import dagster as dg
 import pytest
 
 from archon_dagster.errors import ArchonError, ConfirmationMissing
-from archon_dagster.maintenance import disk, logs, packages
-from archon_dagster.maintenance.disk import KEPT, Sample, bounded, days_until_full
+from archon_dagster.maintenance import disk, graph, logs, packages
+from archon_dagster.maintenance.disk import KEPT, bounded, days_until_full
 from archon_dagster.maintenance.jobs import remove_old_runs
 from archon_dagster.maintenance.step import MaintenanceContext
+from archon_dagster.platform.disks import Sample
+from archon_dagster_tests.unit.memgraph_double import WITH_DATA, MemgraphDouble
 from archon_dagster_tests.unit.platform_double import Platform
 
 DAY = 86_400.0
@@ -65,6 +68,30 @@ def test_a_short_log_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "webserver.log").write_text("short\n")
     assert logs.rotate(MaintenanceContext(platform.context)).idle
     assert (tmp_path / "webserver.log").read_text() == "short\n"
+
+
+def test_the_logs_of_replicas_are_rotated_too(tmp_path: Path) -> None:
+    platform = Platform(tmp_path)
+    service = tmp_path / "services" / "archon-search"
+    written = [service / "log", service / "replicas" / "1" / "log", service / "replicas" / "2" / "log"]
+    for log in written:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_bytes(b"a line\n" * 3_000)
+    settings = platform.settings.model_copy(update={"maintenance_log_bytes": 10_000})
+    done = logs.rotate(MaintenanceContext(dataclasses.replace(platform.context, settings=settings)))
+    if "left alone" in done.lines[0]:
+        pytest.skip("only on a file system that can give back the beginning of a file")
+    assert done.detail == "3 logs"
+    assert [lines_of(log) for log in written] == [[b"a line"] * 3_000] * 3
+    assert [len(list(log.parent.glob("log.*.gz"))) for log in written] == [1, 1, 1]
+
+
+def test_memgraph_frees_memory_outside_of_any_transaction(tmp_path: Path) -> None:
+    """Within one it refuses, as recorded."""
+    server = MemgraphDouble(shows=dict(WITH_DATA))
+    done = graph.free_memory(MaintenanceContext(Platform(tmp_path).context), server.open)
+    assert (done.detail, done.idle) == ("resident memory 60.70MiB -> 60.70MiB", False)
+    assert [one.kind for one in server.log if one.text == "FREE MEMORY"] == ["auto-commit"]
 
 
 def sample(day: float, used: int, total: int = 1000) -> Sample:

@@ -27,11 +27,20 @@ class Containers(SwitchRuntime):
         super().__init__(SERVICES)
         self.names = dict.fromkeys((f"{name}:1" for name in SERVICES), "old")
         self.made = dict.fromkeys(SERVICES, "old")
+        self.balancers: dict[str, str] = {}
 
     def recreate(self, *services: str) -> None:
+        assert set(services) <= set(SERVICES), f"no such service here: {services}"
         for name in services:
-            self.made[name] = self.names[f"{name}:1"]
-            self._set("recreate", [name], "exited" if self.made[name] == "bad" else "running")
+            made = [name, *(one for one, balanced in self.balancers.items() if balanced == name)]
+            self.made |= {one: self.names[f"{one}:1"] for one in made}
+            bad = any(self.made[one] == "bad" for one in made)
+            self._set("recreate", [name], "exited" if bad else "running")
+
+    def balance(self, service: str) -> None:
+        """Put a container in front of a service that is no service of its own."""
+        self.balancers["balancer"] = service
+        self.names["balancer:1"] = self.made["balancer"] = "old"
 
     def exec(self, service: str, command: Sequence[str], *, env: Any = None) -> Exec:
         raise ServiceError(f"{service} has no pip")
@@ -40,6 +49,9 @@ class Containers(SwitchRuntime):
 
     def used(self) -> dict[str, tuple[str, str]]:
         return {name: (f"{name}:1", image) for name, image in self.made.items()}
+
+    def parts(self) -> dict[str, str]:
+        return self.balancers
 
     def stands_for(self, reference: str) -> str | None:
         return self.names.get(reference)
@@ -73,6 +85,25 @@ def test_only_what_has_changed_is_replaced(platform: Platform) -> None:
     assert (result.changed, result.unchanged) == ({"web": ("old", "new")}, ("worker",))
     assert engine.made == {"web": "new", "worker": "old"}
     assert platform.repository.resolve("latest").id == result.before.backup
+
+
+def test_a_new_balancer_comes_with_the_service_that_it_is_part_of(platform: Platform) -> None:
+    engine = containers(platform)
+    engine.balance("web")
+    result = update(platform.context, engine, fetch(balancer="new"))
+    assert (result.changed, set(result.unchanged)) == ({"balancer": ("old", "new")}, set(SERVICES))
+    assert engine.made == {"web": "old", "worker": "old", "balancer": "new"}
+    assert go_back(platform.context, engine) == ("web",)
+    assert engine.made["balancer"] == "old"
+
+
+def test_a_bad_balancer_is_taken_back_with_its_service(platform: Platform) -> None:
+    engine = containers(platform)
+    engine.balance("web")
+    result = update(platform.context, engine, fetch(balancer="bad"))
+    assert (result.returned, result.why) == (("web",), "web does not run")
+    assert engine.made["balancer"] == "old"
+    assert engine.states["web"] == "running"
 
 
 def test_the_first_failure_puts_back_everything(platform: Platform) -> None:

@@ -31,6 +31,8 @@ def picture(
     causes: Mapping[str, tuple[str, ...]] | None = None,
     proofs: Iterable[Proof] = (),
     unsure: Mapping[str, str] | None = None,
+    stopped: Iterable[str] = (),
+    flapping: Iterable[str] = (),
     uncounted: Mapping[str, str] | None = None,
     counted: float | None = None,
     at_work: str = "",
@@ -46,6 +48,8 @@ def picture(
         watched=EVERYBODY,
         proofs=tuple(proofs),
         unsure=unsure or {},
+        stopped=frozenset(stopped),
+        flapping=frozenset(flapping),
         uncounted=uncounted or {},
         counted=None if counted is None else at(counted),
         at_work=at_work,
@@ -56,5 +60,6 @@ def picture(
 
 EMPTY_GRAPH = Proof("graph", "came_up_empty", "0 records, 1,200 in the backup")
 GARBAGE = Proof("vectors", "garbage", "collection archon_vectors: a point does not find itself", ("archon_vectors",))
+UNREADABLE = Proof("vectors", "unreadable", "collection archon_vectors: a segment is damaged", ("archon_vectors",))
 CANNOT_LOAD = Proof("vectors", "cannot_load", "Can't read collection config", ("quality_vectors",))
 COLLAPSED = Proof("relational", "collapsed", "3 records, 900 in the backup")

@@ -23,7 +23,7 @@ def nowhere(_: Incident) -> None: ...
 
 def test_every_incident_has_its_own_link() -> None:
     one, other = incident(), incident()
-    told = news([one, other], at(5), lambda it: f"http://ui/{it.id}")
+    told = news([one, other], at(5), lambda it: f"http://ui/{it.id}", 0)
     assert [event.alert.link for event in told if isinstance(event, Raised)] == [
         f"http://ui/{one.id}",
         f"http://ui/{other.id}",
@@ -45,17 +45,29 @@ def test_one_that_needs_a_person_is_critical_and_has_the_command_first() -> None
 def test_it_is_told_once_and_its_end_once() -> None:
     one, book, told = incident(), {}, []  # type: ignore[var-annotated]
     over = one.note(at(20), "recovered", "well")
-    for state, seconds in ((one, 5), (one, 10), (over, 21), (over, 30)):
-        for event in news([state], at(seconds), nowhere):
+    for state, seconds in ((one, 5), (one, 10), (over, 21), (over, 30), (over, 36), (over, 40)):
+        for event in news([state], at(seconds), nowhere, 15):
+            book, notices = decide(book, event, at(seconds), Policy())  # type: ignore[assignment]
+            told += [(notice.kind, seconds) for notice in notices]
+    assert told == [("opened", 5), ("resolved", 36)]
+
+
+def test_what_fails_again_at_once_is_not_resolved_in_between_and_so_never_silent() -> None:
+    """An alert that was resolved stays so: whoever was told that it is over would not hear of the relapse."""
+    one, book, told = incident(), {}, []  # type: ignore[var-annotated]
+    over = one.note(at(20), "recovered", "well")
+    again = over.note(at(30), "relapsed", "it failed again at once").note(at(50), "escalated", "nothing helps")
+    for state, seconds in ((one, 5), (over, 25), (again, 55), (again.note(at(90), "recovered", "well"), 105)):
+        for event in news([state], at(seconds), nowhere, 15):
             book, notices = decide(book, event, at(seconds), Policy())  # type: ignore[assignment]
             told += [notice.kind for notice in notices]
-    assert told == ["opened", "resolved"]
+    assert told == ["opened", "worse", "resolved"]
 
 
 def test_an_end_of_long_ago_is_no_news() -> None:
     over = incident().note(at(20), "recovered", "well")
-    assert [type(event) for event in news([over], at(60), nowhere)] == [Cleared]
-    assert news([over], at(20) + timedelta(hours=2), nowhere) == []
+    assert [type(event) for event in news([over], at(60), nowhere, 15)] == [Cleared]
+    assert news([over], at(20) + timedelta(hours=2), nowhere, 15) == []
 
 
 def test_a_pause_is_told_even_though_everything_else_is_silent() -> None:
@@ -78,8 +90,8 @@ def test_every_pause_is_told_once_the_second_one_too() -> None:
 def test_one_that_lasts_is_told_again_each_interval_and_its_end_once() -> None:
     one, policy = incident(), Policy(reminder=60)
     over = one.note(at(200), "recovered", "well")
-    events = [*((event, 0) for event in news([one], at(0), nowhere)), (Tick(), 59), (Tick(), 61), (Tick(), 62)]
-    events += [(event, 201) for event in news([over], at(201), nowhere)] + [(Tick(), 500)]
+    events = [*((event, 0) for event in news([one], at(0), nowhere, 0)), (Tick(), 59), (Tick(), 61), (Tick(), 62)]
+    events += [(event, 201) for event in news([over], at(201), nowhere, 0)] + [(Tick(), 500)]
     book, told = {}, []  # type: ignore[var-annotated]
     for event, seconds in events:
         book, notices = decide(book, event, at(seconds), policy)  # type: ignore[assignment]

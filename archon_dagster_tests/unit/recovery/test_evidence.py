@@ -138,6 +138,13 @@ def test_a_directory_is_copied_whole_or_not_at_all(tmp_path: Path) -> None:
     assert files.copy_aside(source, target, lambda: None) == 0  # it is there: a second copy would be of later
 
 
+def test_a_copy_leaves_room_for_the_others_on_its_disk(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with pytest.raises(ServiceError, match="do not fit"):
+        files.copy_aside(tmp_path / "data", tmp_path / "aside" / "x", lambda: None, spare=1.0)
+    assert list((tmp_path / "aside").iterdir()) == []
+
+
 def test_a_collection_is_moved_and_never_deleted_also_the_second_time(tmp_path: Path) -> None:
     def made(text: str) -> None:
         (tmp_path / "collections" / "a").mkdir(parents=True)

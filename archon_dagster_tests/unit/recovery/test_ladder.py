@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
@@ -20,6 +21,7 @@ from archon_dagster_tests.unit.recovery.picture import (
     GARBAGE,
     OWN,
     RESTORING,
+    UNREADABLE,
     at,
     picture,
 )
@@ -40,11 +42,11 @@ class Case:
     def next(self, findings: Findings, now: float, recent: dict[str, int] | None = None) -> Decision:
         return next_step(self.incident, findings, self.policy, at(now), recent)
 
-    def does(self, step: Decision, now: float, *, ok: bool = True, ends: bool = True) -> None:
+    def does(self, step: Decision, now: float, *, ok: bool = True, ends: bool = True, text: str = "") -> None:
         assert isinstance(step, Step), step
         self.incident = self.incident.with_event(Event(at=at(now), kind="started", step=step))
         if ends:
-            end = Event(at=at(now), kind="finished", step=step, ok=ok, seconds=0.0)
+            end = Event(at=at(now), kind="finished", text=text, step=step, ok=ok, seconds=0.0)
             self.incident = self.incident.with_event(end)
 
 
@@ -117,6 +119,40 @@ def test_a_service_above_one_that_is_down_waits_for_it() -> None:
     bridge = Case(picture(["archon-bridge"]))
     assert isinstance(bridge.next(picture(["archon-bridge", "memgraph"]), 0), Wait)
     assert step(bridge.next(picture(["archon-bridge"]), 0)) == ("restart", ("archon-bridge",))
+
+
+WINDOW = {"qdrant": "maintenance until 04:00 (ann): disk"}
+
+
+@pytest.mark.parametrize("name", ["archon-search", "archon-mcp"])
+def test_a_service_above_one_in_maintenance_waits_for_it(name: str) -> None:
+    """To bring it up would bring up what somebody has stopped to work on it; directly needed or not."""
+    decision = Case(picture([name])).next(picture([name], unsure=WINDOW), 0)
+    assert isinstance(decision, Wait) and decision.why == f"{name} needs qdrant: {WINDOW['qdrant']}"
+    assert step(Case(picture(["archon-bridge"])).next(picture(["archon-bridge"], unsure=WINDOW), 0))[0] == "restart"
+
+
+def test_a_restore_waits_for_a_writer_in_maintenance_because_it_would_stop_it() -> None:
+    lost = picture(["postgres"], proofs=[COLLAPSED], unsure={"archon-search": "maintenance until 04:00: load test"})
+    decision = Case(lost, RESTORING).next(lost, 0)
+    assert isinstance(decision, Wait) and "load test" in decision.why
+
+
+def test_who_was_stopped_to_make_room_holds_nothing_up() -> None:
+    """A response to an emergency stops who suffers and does not matter; it must be able to end."""
+    both = picture(["archon-mcp", "archon-agents"], causes={"archon-agents": ("archon-mcp",)})
+    case, away = Case(both), {"archon-agents": "stopped on purpose"}
+    assert step(case.next(picture(["archon-mcp"], unsure=away, stopped=away), 0)) == ("restart", ("archon-mcp",))
+    assert isinstance(case.next(picture(unsure=away, stopped=away), 5), Recovered)
+    assert isinstance(Case(picture(["archon-agents"])).next(picture(unsure=away, stopped=away), 5), Wait)
+
+
+def test_a_service_that_keeps_failing_is_one_incident_until_it_is_calm() -> None:
+    case = Case(picture(["archon-mcp"]))
+    decision = case.next(picture(flapping=["archon-mcp", "postgres"]), 5)
+    assert isinstance(decision, Wait) and decision.why.startswith("archon-mcp keeps failing")
+    assert step(case.next(picture(["archon-mcp"], flapping=["archon-mcp"]), 6))[0] == "restart"
+    assert isinstance(case.next(picture(flapping=["postgres"]), 7), Recovered)
 
 
 def test_a_service_is_restarted_also_while_an_external_one_below_it_is_down() -> None:
@@ -206,10 +242,61 @@ def test_too_many_actions_on_a_service_within_an_hour_are_a_persons_business() -
 def test_without_the_policys_word_a_person_gets_the_command_to_paste(proof: Proof) -> None:
     holder = {"vectors": "qdrant", "graph": "memgraph", "relational": "postgres"}[proof.store]
     lost = picture([holder], proofs=[proof])
-    decision = Case(lost, CAUTIOUS).next(lost, 0)
+    case = Case(lost, CAUTIOUS)
+    if proof is not COLLAPSED:
+        case.does(case.next(lost, 0), 0)
+    decision = case.next(lost, 0)
     assert isinstance(decision, Escalate) and proof.detail in decision.why
     what = "--collection archon_vectors" if proof is GARBAGE else f"--only {proof.store}"
     assert f"archon restore {BACKUP} --confirm RESTORE" in decision.commands[0] and what in decision.commands[0]
+
+
+@pytest.mark.parametrize("level", ["off", "restart"])
+@pytest.mark.parametrize("proof", [EMPTY_GRAPH, GARBAGE, UNREADABLE])
+def test_what_may_be_all_that_is_left_is_copied_whatever_the_policy(
+    proof: Proof, level: Literal["off", "restart"]
+) -> None:
+    holder = "memgraph" if proof.store == "graph" else "qdrant"
+    lost = picture([holder], proofs=[proof])
+    case = Case(lost, replace(CAUTIOUS, level=level))
+    copy = case.next(lost, 0)
+    assert isinstance(copy, Step) and (copy.verb, copy.services, copy.parts) == ("copy_aside", (holder,), proof.parts)
+    case.does(copy, 1, text="5 bytes of /data are in /home/aside/x")
+    decision = case.next(lost, 1)
+    assert isinstance(decision, Escalate) and decision.commands[0].startswith("archon restore")
+    assert level == "off" or "/home/aside/x" in decision.why
+
+
+@pytest.mark.parametrize("level", ["off", "restart"])
+@pytest.mark.parametrize("proof", [EMPTY_GRAPH, GARBAGE, CANNOT_LOAD])
+def test_where_nothing_could_be_copied_a_person_is_told_that_first(
+    proof: Proof, level: Literal["off", "restart"]
+) -> None:
+    holder = "memgraph" if proof.store == "graph" else "qdrant"
+    lost = picture([holder], proofs=[proof])
+    without_room, elsewhere = (Case(lost, replace(CAUTIOUS, level=level, attempts=1)) for _ in range(2))
+    elsewhere.policy = replace(elsewhere.policy, files=frozenset())
+    if proof is CANNOT_LOAD and level == "restart":  # its log may be old
+        for case in (without_room, elsewhere):
+            case.does(case.next(lost, 0), 0, ok=False)
+    copy = without_room.next(lost, 1)
+    assert isinstance(copy, Step) and copy.verb == "copy_aside"
+    without_room.does(copy, 1, ok=False, text="5 bytes do not fit")
+    for case in (without_room, elsewhere):
+        decision = case.next(lost, 2)
+        assert isinstance(decision, Escalate)
+        assert decision.commands[0].startswith("copy ") and "archon restore" in decision.commands[-1]
+
+
+def test_an_unreadable_collection_is_copied_before_it_is_restored() -> None:
+    """No safety copy can be taken of what cannot be read."""
+    lost = picture(["qdrant"], proofs=[UNREADABLE])
+    case = Case(lost, RESTORING)
+    assert step(case.next(lost, 0)) == ("copy_aside", ("qdrant",))
+    case.does(case.next(lost, 0), 1, ok=False)
+    for _ in range(RESTORING.attempts - 1):
+        case.does(case.next(lost, 1), 1, ok=False)
+    assert step(case.next(lost, 2))[0] == "restore"  # without room for it, the service is worth more
 
 
 def test_a_server_that_only_does_not_answer_proves_nothing() -> None:
@@ -267,10 +354,16 @@ def test_a_collection_that_kills_its_server_is_set_aside_and_restored() -> None:
     assert isinstance(case.next(picture(), 7), Recovered)
 
 
-def test_a_damaged_collection_is_not_touched_where_the_policy_does_not_allow_a_restore() -> None:
+def test_a_damaged_collection_is_only_copied_where_the_policy_does_not_allow_a_restore() -> None:
     dead = picture(["qdrant"], proofs=[CANNOT_LOAD])
-    decision = Case(dead, CAUTIOUS).next(dead, 0)
-    assert isinstance(decision, Escalate) and "--collection quality_vectors" in decision.commands[-1]
+    case = Case(dead, CAUTIOUS)
+    assert step(case.next(dead, 0)) == ("restart", ("qdrant",))  # its log may be old
+    case.does(case.next(dead, 0), 1, ok=False)
+    assert step(case.next(dead, 2)) == ("copy_aside", ("qdrant",))
+    case.does(case.next(dead, 2), 3)
+    decision = case.next(dead, 4)
+    assert isinstance(decision, Escalate) and decision.commands[0].startswith("stop qdrant, move collections/quality")
+    assert "--collection quality_vectors" in decision.commands[-1]
 
 
 def test_everything_down_is_started_in_order_and_what_is_lost_restored_then() -> None:

@@ -12,6 +12,7 @@ from typing import Literal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from archon_dagster.health.root_cause import below
 from archon_dagster.platform.services import BY_NAME
 from archon_dagster.recovery.book import Book
 from archon_dagster.recovery.findings import Findings, Proof
@@ -116,11 +117,13 @@ def _allowed(standing: Standing, findings: Findings, policy: Policy) -> None:
         return
     assert incident.has_evidence, f"{step.verb} before there is evidence"
     assert not any(BY_NAME[name].external for name in step.services), "it acts on an external service"
-    assert policy.level != "off"
+    assert policy.level != "off" or step.verb == "copy_aside"
+    needed = {need for name in step.services for need in below(name)}
+    assert not needed & findings.unsure.keys() or step.verb == "copy_aside", "it acts on who needs one in maintenance"
     empty = any(proof.kind == "came_up_empty" for proof in findings.proofs)
     if step.verb in ("restart", "recreate", "start_all"):
         assert not (empty and "memgraph" in step.services), "it restarts an empty graph server"
-    if step.verb in ("restore", "set_aside", "copy_aside"):
+    if step.verb in ("restore", "set_aside"):
         assert policy.level == "restore", "it touches data without the policy's word"
     if step.verb == "restore":
         proven = {proof.store for proof in findings.proofs} | _aside(incident)

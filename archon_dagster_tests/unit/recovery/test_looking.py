@@ -8,6 +8,7 @@ from pathlib import Path
 from archon_dagster.health.evaluation import ServiceState
 from archon_dagster.health.knowledge import Counts, Expected, Knowledge
 from archon_dagster.health.state import MonitorState
+from archon_dagster.health.windows import open_window
 from archon_dagster.platform.runtime.elsewhere import ElsewhereRuntime
 from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.recovery.classify import classify
@@ -45,6 +46,14 @@ def test_who_needs_a_database_that_is_gone_suffers_from_it_though_its_server_is_
     (case,) = classify(findings)
     assert (case.kind, case.roots, case.services) == ("store_lost", ("postgres",), ("postgres", "supabase"))
     assert findings.unwell["supabase"].causes == ("postgres",)
+
+
+def test_nothing_is_proven_of_a_store_that_is_in_a_window(tmp_path: Path) -> None:
+    """Somebody works on it, and may have dropped it on purpose: nothing is restored over their hands."""
+    open_window(tmp_path, 600, "migration", time.time(), ("postgres",), who="ann")
+    findings = seen(tmp_path, detail=GONE)
+    assert findings.proofs == () and "postgres" not in findings.unwell
+    assert "migration" in findings.unsure["postgres"]
 
 
 def test_a_database_that_merely_could_not_be_counted_is_not_gone(tmp_path: Path) -> None:

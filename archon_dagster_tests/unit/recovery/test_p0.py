@@ -11,7 +11,7 @@ from archon_dagster.errors import ConfigurationError, ServiceError
 from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.recovery.actions import Result
 from archon_dagster.recovery.incident import Incident, Step
-from archon_dagster.recovery.isolation import bring_back, isolated, stopped_on_purpose
+from archon_dagster.recovery.isolation import STOPPING, bring_back, isolated, stopped_on_purpose
 from archon_dagster.recovery.p0 import Response, p0_response
 from archon_dagster_tests.unit.platform_double import SwitchRuntime
 from archon_dagster_tests.unit.recovery.test_recover import Killed, World
@@ -82,6 +82,16 @@ def test_a_killed_response_leaves_a_note_and_the_next_one_brings_everybody_back(
     assert emergency.states() == {"running"} and stopped_on_purpose(emergency.settings.home) == ()
 
 
+def test_who_was_stopped_by_a_response_that_is_long_dead_counts_as_failed(emergency: Emergency) -> None:
+    """Else nobody would start them before the next emergency."""
+    note = emergency.settings.home / "isolated.json"
+    note.write_text('["archon-agents"]')
+    later = note.stat().st_mtime + STOPPING + 1
+    with emergency.world.book.turn():  # somebody responds
+        assert stopped_on_purpose(emergency.settings.home, later) == ("archon-agents",)
+    assert stopped_on_purpose(emergency.settings.home, later) == ()
+
+
 def test_a_note_that_cannot_be_read_brings_back_everybody_that_might_be_meant(emergency: Emergency) -> None:
     emergency.runtime.stop("archon-agents")
     (emergency.settings.home / "isolated.json").write_text("{half")
@@ -100,6 +110,16 @@ def test_the_note_is_there_before_anybody_is_stopped(emergency: Emergency) -> No
     with pytest.raises(Killed), isolated(emergency.settings, emergency.runtime, lambda _: None):
         pass
     assert noted == [OTHERS]
+
+
+def test_what_fails_after_people_were_told_that_it_is_over_is_another_incident(emergency: Emergency) -> None:
+    """Also at once: the alert of the first one is closed, and nobody would hear of a relapse."""
+    emergency.world.note()
+    first = emergency.respond().incident
+    assert first.state == "recovered" and len(emergency.world.book.all()) == 1
+    emergency.world.broken = {"qdrant"}
+    emergency.world.note()
+    assert [one.state for one in emergency.world.book.all()] == ["open", "recovered"]
 
 
 def test_where_nothing_is_found_people_are_told_that(emergency: Emergency) -> None:

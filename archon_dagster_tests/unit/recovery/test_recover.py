@@ -185,6 +185,8 @@ def test_somebody_elses_lock_is_waited_for_and_is_no_attempt(tmp_path: Path) -> 
     world.busy = 2
     assert recover(world.recovery(), world.incident.id).how == "recovered"
     assert world.incident.attempts == 1
+    (note,) = [event.text for event in world.incident.events if event.kind == "note"]
+    assert "manual backup" in note and "after 0:10:00" in note
 
 
 def test_a_lock_that_is_never_given_back_is_a_persons_business(tmp_path: Path) -> None:

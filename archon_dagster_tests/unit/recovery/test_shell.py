@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +17,7 @@ from dagster import DagsterRunStatus
 from archon_dagster.context import OperationContext
 from archon_dagster.errors import RepositoryError
 from archon_dagster.health import state as states
+from archon_dagster.health import windows
 from archon_dagster.health.evaluation import ServiceState
 from archon_dagster.health.samples import Facet
 from archon_dagster.health.state import MonitorState
@@ -22,12 +25,13 @@ from archon_dagster.platform import automation, whole_files
 from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.recovery.book import Book
 from archon_dagster.recovery.defs import defs
-from archon_dagster.recovery.incident import open_incident
+from archon_dagster.recovery.incident import Event, Step, open_incident
 from archon_dagster.recovery.jobs import JOBS, conclude
 from archon_dagster.recovery.recover import Outcome
 from archon_dagster.recovery.sensors import MOST_RUNS, disaster_recovery
 from archon_dagster.recovery.tools import Worker, WorkerFile
-from archon_dagster.resources import Operations
+from archon_dagster.repository.repository import Repository
+from archon_dagster.resources import PLATFORM_POOL, Operations
 
 STORES = ("qdrant", "memgraph", "postgres", "archon-search", "ollama")
 
@@ -92,7 +96,7 @@ def _named(job: str) -> dg.JobDefinition:
     return nothing
 
 
-@dg.op
+@dg.op(pool=PLATFORM_POOL)
 def _pass() -> None: ...
 
 
@@ -168,6 +172,48 @@ def test_a_paused_automation_starts_no_run_but_keeps_the_book(shell: Shell) -> N
     assert shell.requests()
 
 
+def test_a_pause_comes_first_in_what_the_ui_shows(shell: Shell) -> None:
+    """Also while nothing is broken, while the monitor is silent, and while a run is at work: who, why, until when."""
+    automation.pause(shell.home, timedelta(hours=2), "disk is replaced", datetime.now(UTC), "ann")
+    shell.confirmed()
+    assert _begins(shell.skipped()) and "nothing is broken" in shell.skipped()
+    shell.confirmed("qdrant")
+    opened = shell.tick()
+    assert isinstance(opened, dg.SensorResult) and opened.skip_reason is not None
+    assert _begins(opened.skip_reason.skip_message)
+    assert _begins(shell.skipped()) and "single service failure: qdrant" in shell.skipped()
+    shell.confirmed("qdrant", age=3600)
+    assert _begins(shell.skipped()) and "has not looked lately" in shell.skipped()
+    shell.run("restart_failed_services", DagsterRunStatus.NOT_STARTED)
+    assert _begins(shell.skipped())
+
+
+def _begins(said: str | None) -> bool:
+    found = re.match(r"the automation is paused until 2\S+ \S+ UTC by ann: disk is replaced; ", said or "")
+    return found is not None and (said or "").count("disk is replaced") == 1
+
+
+def test_a_window_that_was_opened_since_the_monitor_looked_is_heeded(shell: Shell) -> None:
+    shell.confirmed("qdrant")
+    windows.open_window(shell.home, 3600, "disk", time.time(), ("qdrant",), who="ann")
+    assert shell.requests() == []
+    assert shell.book.all() == []
+
+
+def test_who_needs_a_service_in_a_window_waits_and_the_tick_says_for_what(shell: Shell) -> None:
+    windows.open_window(shell.home, 3600, "disk", time.time(), ("qdrant",), who="ann")
+    shell.confirmed("archon-search")
+    assert shell.requests()  # evidence
+    (incident,) = shell.book.open()
+    kept = Step(verb="evidence", services=("archon-search",))
+    for kind in ("started", "finished"):
+        done = Event.model_validate({"at": datetime.now(UTC), "kind": kind, "step": kept, "ok": True})
+        shell.book.change(incident.id, lambda one, done=done: one.with_event(done))  # type: ignore[misc]
+    assert "archon-search needs qdrant: maintenance until" in shell.skipped()
+    windows.close_windows(shell.home, time.time())
+    assert shell.requests()
+
+
 def test_a_run_whose_process_is_gone_is_ended_and_its_incident_taken_up(shell: Shell) -> None:
     shell.confirmed("qdrant")
     (request,) = shell.requests()
@@ -209,6 +255,59 @@ def test_a_running_backup_is_cancelled_and_a_restore_is_not(shell: Shell) -> Non
     shell.confirmed("qdrant")
     assert shell.requests()
     assert backup.run_id in TERMINATED and other.run_id not in TERMINATED
+
+
+@pytest.mark.parametrize(
+    ("job", "purpose", "window", "ends"),
+    [
+        ("weekly_maintenance", "scheduled backup", "", True),
+        ("weekly_maintenance", "maintenance: graph", "", False),
+        ("security_updates", "security updates", "", True),  # it backs up
+        ("security_updates", "security updates", "security updates", False),  # it replaces services
+        ("restore", "restore of 20261124T020000Z-0001", "", False),
+        ("restore", "manual backup", "", False),  # it waits for somebody else's
+        ("apply_performance_tuning", "scheduled backup", "", False),
+    ],
+)
+def test_a_backup_within_other_work_makes_way_and_nothing_else_does(
+    shell: Shell, job: str, purpose: str, window: str, ends: bool
+) -> None:
+    """The whole run: what it had not finished, the next one does."""
+    from archon_dagster_tests.unit.recovery.launcher import TERMINATED
+
+    run = shell.run(job, DagsterRunStatus.NOT_STARTED)
+    _start(shell.instance, run)
+    if window:
+        windows.open_window(shell.home, 3600, window, time.time(), ("memgraph",), who="archon")
+    shell.confirmed("qdrant")
+    repository = Repository.open(load_settings(**shell.values).repository, create=True)
+    with repository.lock(purpose):
+        shell.tick()
+    assert (run.run_id in TERMINATED) is ends
+
+
+def test_what_a_queued_recovery_waits_for_is_in_its_incident_and_a_backup_makes_way(shell: Shell) -> None:
+    from archon_dagster_tests.unit.recovery.launcher import TERMINATED
+
+    shell.confirmed("qdrant")
+    (request,) = shell.requests()
+    (incident,) = shell.book.open()
+    shell.run("restart_failed_services", DagsterRunStatus.NOT_STARTED, **request.tags)
+    tuning = shell.run("apply_performance_tuning", DagsterRunStatus.NOT_STARTED)
+    backup = shell.run("backup", DagsterRunStatus.NOT_STARTED)
+    _start(shell.instance, tuning)
+    for _ in range(3):
+        assert f"waits for the run {tuning.run_id[:8]} of apply_performance_tuning" in shell.skipped()
+    assert backup.run_id not in TERMINATED and tuning.run_id not in TERMINATED
+    said = [event.text for event in shell.book.get(incident.id).events if event.kind == "note"]
+    assert len(said) == 1 and tuning.run_id[:8] in said[0]
+    _start(shell.instance, backup)
+    automation.pause(shell.home, timedelta(hours=2), "hands off", datetime.now(UTC), "ann")
+    shell.skipped()
+    assert backup.run_id not in TERMINATED
+    automation.resume(shell.home, datetime.now(UTC))
+    shell.skipped()
+    assert backup.run_id in TERMINATED
 
 
 def test_it_is_over_when_the_monitor_says_so(shell: Shell) -> None:

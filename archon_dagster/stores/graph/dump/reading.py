@@ -29,7 +29,7 @@ from archon_dagster.stores.graph.dump.unwrapping import statements
 from archon_dagster.stores.graph.schema import SchemaObject
 
 LISTED = 1000  # problems kept with their text; all are counted
-_EVERY = 5000  # statements between two looks at the clock and the cancel event
+_EVERY = 5000  # statements between two reports
 
 
 class Kind(enum.Enum):
@@ -148,8 +148,8 @@ def _parsed(
 def _counted(path: Path, work: Work, step: str, total: int | None = None) -> Iterator[Statement]:
     with closing(statements(path)) as found:
         for number, statement in enumerate(found, start=1):
+            work.check()  # for each: one may have 64 MiB
             if number % _EVERY == 1:
-                work.check()
                 work.report(Progress("graph", step, number, total, "statements"))
             yield statement
 

@@ -99,8 +99,7 @@ def _empty(client: Client, about: About, cleanup: float) -> Iterator[tuple[str, 
             todo="restore to a server of the version the backup was made on",
         ) from error
     finally:
-        quiet = client.uninterrupted()
-        left = leftovers.persist(lambda: quiet.delete_collection(name), f"delete collection {name}", cleanup)
+        left = leftovers.remove_collection(client, name, cleanup)
     if left:
         raise StoreError(f"the trial collection could not be removed: {left}", where=client.address)
 
