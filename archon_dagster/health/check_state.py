@@ -2,7 +2,8 @@
 
 A service is confirmed as a whole. Which of its checks fails may differ from sample to sample while it stays degraded,
 so whoever tells of a single check needs it confirmed too: ``failures`` bad samples in a row, ``successes`` good ones
-before it passes again. What a sample does not say of a check changes nothing.
+before it passes again. What a sample does not say of a check changes nothing while something else fails; of a service
+that is well it has nothing against it: there is nothing to compare any more, or it is not tested any more.
 """
 
 from __future__ import annotations
@@ -39,15 +40,15 @@ def advance_checks(before: Checks, sample: Sample, now: float, failures: int, su
     """The checks of a service after one more sample; in maintenance all of them are judged anew."""
     if sample.maintenance:
         return {}
-    known = {facet.name: facet for facet in sample.facets if facet.passed is not None}
+    known: dict[str, Facet] = {facet.name: facet for facet in sample.facets if facet.passed is not None}
     after = {**before}
-    for name, facet in known.items():
-        after[name] = _advanced(before.get(name, PASSING), facet, now, failures, successes)
+    for name in {*before, *known} if sample.verdict == "healthy" else known:
+        after[name] = _advanced(before.get(name, PASSING), known.get(name), now, failures, successes)
     return {name: check for name, check in after.items() if check != PASSING}
 
 
-def _advanced(check: CheckState, facet: Facet, now: float, failures: int, successes: int) -> CheckState:
-    fails = facet.passed is False
+def _advanced(check: CheckState, facet: Facet | None, now: float, failures: int, successes: int) -> CheckState:
+    fails = facet is not None and facet.passed is False
     if fails == check.failing:
         return replace(check, streak=0, pending_since=0.0, facet=facet) if fails else PASSING
     first = check.pending_since if check.streak else now

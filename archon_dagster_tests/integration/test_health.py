@@ -214,6 +214,12 @@ def test_a_live_collection_of_another_size_degrades(watch: Watch, qdrant: httpx.
     found = watch.tick()
     assert states(found)["qdrant"] == "degraded"
     assert failed(found.samples["qdrant"]) == {"wrong_dimension": ("archon_vectors",)}
+    assert [(one.service, one.check, one.minor) for one in standing(watch.home).failing] == [
+        ("qdrant", "consistent", True)
+    ]
+    qdrant.delete("/collections/archon_vectors").raise_for_status()  # there is nothing to compare any more
+    assert states(watch.tick())["qdrant"] == "healthy"
+    assert standing(watch.home).failing == ()
 
 
 # the slower looks ----------------------------------------------------------------------------------------------------

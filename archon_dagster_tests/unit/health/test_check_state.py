@@ -57,9 +57,19 @@ def test_a_second_check_that_fails_in_a_service_that_is_degraded_already_is_beli
     assert story.see(SLOW, FITS, times=2).failing == {"fast"}
 
 
-def test_what_a_sample_does_not_say_changes_nothing() -> None:
+def test_what_a_sample_does_not_say_changes_nothing_while_the_service_is_not_well() -> None:
     story = Story().see(FITS).see(WRONG, times=3)
-    assert story.see(replace(WRONG, passed=None), times=5).failing == {"consistent"}
+    dead = Facet("reachable", False, "refused", problem="unreachable")
+    assert story.see(replace(WRONG, passed=None), dead, times=5).failing == {"consistent", "reachable"}
+
+
+def test_what_is_not_said_of_a_service_that_is_well_is_nothing_against_it() -> None:
+    """The collection of the wrong size was deleted: there is nothing to compare."""
+    story = Story().see(FITS).see(WRONG, times=3)
+    assert story.see(replace(WRONG, passed=None)).failing == {"consistent"}
+    assert story.see(replace(WRONG, passed=None)).failing == set()
+    story.see(WRONG, times=3)
+    assert story.see(times=2).failing == set()
 
 
 def test_after_maintenance_every_check_is_judged_anew() -> None:
