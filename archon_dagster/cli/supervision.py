@@ -7,6 +7,7 @@ An operator wants the webserver back when it crashes, and wants to know when it 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 import subprocess
@@ -45,6 +46,7 @@ class Program:
     _process: subprocess.Popen[bytes] | None = None
     _child: psutil.Process | None = None
     _begins: int = 0  # where in the log the present process begins
+    _left: list[psutil.Process] = field(default_factory=list)  # by children that were killed
 
     def __enter__(self) -> Program:
         self._start()
@@ -52,6 +54,7 @@ class Program:
 
     def __exit__(self, *exc: object) -> None:
         self._end()
+        end_orphans(self._left)
 
     def wait_until_ready(self) -> None:
         """Wait for the first start, which is not tried again: what is wrong then stays wrong."""
@@ -115,6 +118,7 @@ class Program:
         self._process.wait(END_LIMIT)
         if self._child is not None:
             end_orphan(self._child)  # somebody killed the tether instead of the program
+            self._left += members(self._child.pid)
         self._process = self._child = None
 
     def _last_words(self) -> str:
@@ -134,6 +138,29 @@ def end_orphan(process: psutil.Process, limit: float = 15.0) -> None:
             process.wait(limit)
         except psutil.TimeoutExpired:
             process.kill()
+
+
+def members(leader: int) -> list[psutil.Process]:
+    """The processes of a session whose leader has just died: a code server, and the runs it has begun."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(process.pid) == leader:
+                found.append(process)
+    return found
+
+
+def end_orphans(processes: Iterable[psutil.Process]) -> None:
+    """End what killed programs have left, which works on as long as the others do: runs are not cut off before."""
+    left = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            left += [process, *process.children(recursive=True)]
+    for number, grace in ((signal.SIGTERM, END_LIMIT), (signal.SIGKILL, 5.0)):
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+        _, left = psutil.wait_procs(left, grace)
 
 
 def keep_running(programs: Iterable[Program], tell: Callable[[str], None]) -> None:

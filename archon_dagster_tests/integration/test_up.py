@@ -199,8 +199,7 @@ def test_a_webserver_that_keeps_dying_is_given_up_and_everything_is_stopped(tmp_
         assert up.process.wait(120) == 6
     assert up.said("error: the webserver has ended: killed by SIGKILL")
     assert up.said("last log lines of the webserver")
-    # a code server notices within 45 s that its webserver was killed
-    eventually(lambda: processes_under(up.home) == [], 60)
+    assert processes_under(up.home) == []  # also the code servers, which a killed webserver leaves behind
 
 
 def test_a_sandbox_that_was_running_before_goes_on_afterwards(tmp_path: Path) -> None:
