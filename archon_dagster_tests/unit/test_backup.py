@@ -90,6 +90,40 @@ def test_a_store_that_is_suddenly_empty_fails_the_check_and_is_not_latest(platfo
     assert platform.repository.resolve(result.manifest.id).id == result.manifest.id
 
 
+def test_what_writers_added_since_the_store_was_asked_is_no_fault(platform: Platform) -> None:
+    store = platform.stores["vectors"]
+
+    def write(verb: str) -> None:
+        if verb in ("export", "copy"):  # before the capture, and after it
+            for number in range(300):
+                store.put(f"{verb}-{number}", "new")
+
+    store.fault = write
+    result = take_backup(platform.context, UNPAUSED)
+    assert result.manifest.of_store("vectors")[0].counts == {"records": 310}
+    assert result.good, result.checks
+
+
+def test_a_capture_without_what_the_store_has_before_and_now_fails_the_check(platform: Platform) -> None:
+    store = platform.stores["vectors"]
+    for number in range(300):
+        store.put(f"more-{number}", "there")
+
+    def hide(verb: str) -> None:
+        if verb == "export":
+            for number in range(200):
+                (store.folder / f"more-{number}").unlink()
+        elif verb == "copy":
+            for number in range(200):
+                store.put(f"more-{number}", "there")
+
+    store.fault = hide
+    result = take_backup(platform.context, UNPAUSED)
+    failed = [check for check in result.checks if not check.passed]
+    assert [check.name for check in failed] == ["counts_match_live"]
+    assert "vectors records: 110 captured, the live store had 310 before and has 310 now" in failed[0].detail
+
+
 def test_an_operator_can_accept_that_something_vanished(platform: Platform) -> None:
     take_backup(platform.context, UNPAUSED)
     for record in platform.stores["vectors"].folder.iterdir():
