@@ -22,7 +22,8 @@ def main() -> None:
     try:
         _wait_for_page(up)
     finally:
-        os.killpg(up.pid, signal.SIGINT)  # as Ctrl-C does: the whole group
+        with suppress(ProcessLookupError):  # it has ended by itself, and that is told
+            os.killpg(up.pid, signal.SIGINT)  # as Ctrl-C does: the whole group
     code = up.wait(END_LIMIT)
     left = _left()
     if left:

@@ -46,16 +46,17 @@ def run_cancellable(work: Callable[[], T], cancel: threading.Event, *, cleanup_l
     except BaseException:
         cancel.set()
         if thread.ident is not None:
-            _wait_for(at_work, cleanup_limit)
+            _wait_for(lambda: bool(results or errors), cleanup_limit)
         raise
     if errors:
         raise errors[0]
     return results[0]
 
 
-def _wait_for(at_work: threading.Lock, limit: float) -> None:
+def _wait_for(ended: Callable[[], bool], limit: float) -> None:
+    """Not by the lock: the interrupt may have come just after it was taken."""
     deadline = time.monotonic() + limit
-    while at_work.locked() and time.monotonic() < deadline:
+    while not ended() and time.monotonic() < deadline:
         try:
             time.sleep(POLL)
         except BaseException:  # noqa: BLE001, S112 - the first interrupt is raised when the clean-up is done

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import threading
+import time
 
 import pytest
 
@@ -33,3 +35,22 @@ def test_an_interrupt_waits_for_the_clean_up(interrupts: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_cancellable(work, cancel, cleanup_limit=10)
     assert cleaned.is_set()
+
+
+def test_an_interrupt_just_after_the_work_has_ended_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class LateInterrupt:
+        def __init__(self) -> None:
+            self._lock = _thread.allocate_lock()
+            self.release, self.locked = self._lock.release, self._lock.locked
+
+        def acquire(self, timeout: float = -1) -> bool:
+            got = self._lock.acquire(timeout=timeout)
+            if got and timeout > 0:  # the one that waits for the work
+                raise KeyboardInterrupt
+            return got
+
+    monkeypatch.setattr("archon_dagster.cancelling.threading.Lock", LateInterrupt)
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run_cancellable(lambda: None, threading.Event(), cleanup_limit=20)
+    assert time.monotonic() - begun < 10

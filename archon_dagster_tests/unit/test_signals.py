@@ -15,6 +15,7 @@ from archon_dagster.cli import submit
 from archon_dagster.cli.signals import noted_signals, signals_held_back
 from archon_dagster.errors import Cancelled
 from archon_dagster.platform.settings import load_settings
+from archon_dagster_tests.eventually import eventually
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -57,9 +58,9 @@ def test_an_interrupt_waits_for_an_import_even_where_another_thread_gets_it() ->
     other = threading.Thread(target=idle.wait, args=(10,))
     before = signal.getsignal(signal.SIGINT)
     other.start()
-    with pytest.raises(KeyboardInterrupt), signals_held_back():
+    with pytest.raises(KeyboardInterrupt), noted_signals() as came, signals_held_back():
         signal.pthread_kill(other.ident or 0, signal.SIGINT)
-        idle.wait(0.05)  # bytecodes enough for Python to handle it
+        eventually(came)
         reached = True
     idle.set()
     other.join(10)
