@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import _thread
 import os
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_an_interrupt_waits_for_the_clean_up(interrupts: int) -> None:
 def test_an_interrupt_just_after_the_work_has_ended_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     class LateInterrupt:
         def __init__(self) -> None:
-            self._lock = _thread.allocate_lock()
+            self._lock = threading.Lock()
             self.release, self.locked = self._lock.release, self._lock.locked
 
         def acquire(self, timeout: float = -1) -> bool:
@@ -49,7 +49,8 @@ def test_an_interrupt_just_after_the_work_has_ended_waits_for_nothing(monkeypatc
                 raise KeyboardInterrupt
             return got
 
-    monkeypatch.setattr("archon_dagster.cancelling.threading.Lock", LateInterrupt)
+    seen_there = SimpleNamespace(Lock=LateInterrupt, Thread=threading.Thread)  # nobody else's locks
+    monkeypatch.setattr("archon_dagster.cancelling.threading", seen_there)
     begun = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         run_cancellable(lambda: None, threading.Event(), cleanup_limit=20)
