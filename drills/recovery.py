@@ -20,7 +20,7 @@ DETECT_LIMIT = 180.0  # seconds: the counts are looked at every minute, the roun
 RECOVER_LIMIT = 300.0
 CALM_LIMIT = 180.0  # until the monitor calls everybody healthy
 COMPARE_LIMIT = 20.0  # the monitor's own test has a marked document in the data for a moment
-ALERT_LIMIT = 30.0
+ALERT_LIMIT = 60.0  # a resolved notice waits until the checks are green
 
 Tell = Callable[[str], None]
 

@@ -180,7 +180,7 @@ def test_a_killed_service_is_red_told_recovered_and_green_again(ui: Ui, page: Pa
         return [one for one in ui.incidents() if one["id"] not in before and one["state"] == "recovered"]
 
     (incident,) = eventually(over, 180)
-    titles = eventually(lambda: ui.letters.about(incident["id"])[1:] and ui.letters.about(incident["id"]), 30)
+    titles = eventually(lambda: ui.letters.about(incident["id"])[1:] and ui.letters.about(incident["id"]), 60)
     assert len(titles) == 2 and "resolved" in titles[1].lower()
     page.goto(f"{ui.url}/assets/recovery/incidents?partition={incident['id']}&view=partitions")
     page.get_by_text(incident["id"]).first.wait_for(timeout=60_000)

@@ -277,6 +277,14 @@ def killed_while_it_holds(plane: ControlPlane, run: str) -> bool:
     return writer_of(plane) == "paused"
 
 
+def test_prometheus_reaches_the_metrics_on_a_network_of_their_own(plane: ControlPlane) -> None:
+    program = "import urllib.request as r; print(r.urlopen('http://metrics:9464/metrics', timeout=20).read().decode())"
+    on = ("--network", f"{plane.control.name}-metrics")
+    said = docker("run", "--rm", *on, "--entrypoint", "python", CONTROL_IMAGE, "-c", program)
+    assert "archon_service_info{" in said
+    assert 'archon_metrics_source_up{source="certificate"} 1.0' in said
+
+
 def test_nothing_that_is_needed_was_refused(plane: ControlPlane) -> None:
     """Last of all: of whatever the jobs above have asked of the engine."""
     asked = {request_.partition("?")[0] for request_ in REFUSED}
