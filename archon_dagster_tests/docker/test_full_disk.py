@@ -15,8 +15,10 @@ from archon_dagster.context import OperationContext, open_context
 from archon_dagster.errors import StoreError
 from archon_dagster.platform.readiness import wait_until_ready
 from archon_dagster.platform.settings import load_settings
+from archon_dagster.recovery.incident import Incident
 from archon_dagster_tests.docker import servers
-from archon_dagster_tests.docker.conftest import Compose, name_of
+from archon_dagster_tests.docker.conftest import Compose, docker, name_of
+from archon_dagster_tests.recovering import Watched, verbs
 
 pytestmark = [pytest.mark.docker, pytest.mark.sandbox, pytest.mark.timeout(300)]
 
@@ -53,6 +55,7 @@ def context(disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     servers.write_settings(project, ports)
     monkeypatch.setenv("ARCHON_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("ARCHON_PROJECT_DIR", str(project.directory))
+    monkeypatch.setenv("ARCHON_RECOVERY", "restore")
     try:
         project.runtime.up()
         wait_until_ready(["qdrant"], load_settings(), project.runtime)
@@ -87,3 +90,27 @@ def test_a_full_volume_is_named_and_with_room_again_nothing_was_lost(context: Op
     assert context.fingerprints(["vectors"]) == before
     with httpx.Client(base_url=context.settings.qdrant_url, timeout=30) as client:
         assert client.get("/collections/full/snapshots").json()["result"] == []
+
+
+def test_recovery_beside_a_full_volume_destroys_nothing_and_ends_when_there_is_room(
+    context: OperationContext, disk: Path
+) -> None:
+    """Also with the policy that may restore: a server that cannot write has not lost what it has."""
+    watched = Watched(context.settings, context.runtime)
+    fill(context, 2000)
+    before = context.fingerprints(["vectors"])
+    watched.look()
+    with (disk / "ballast").open("wb") as file:
+        room = os.statvfs(disk)
+        os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize)
+    incidents = watched.recovers(lambda: docker("kill", context.runtime.status()[0].instance))
+    done = {verb for one in incidents for verb in verbs(one)}
+    assert "restart" in done and not done & {"set_aside", "restore"}, done
+    assert all(one.state == "recovered" or "space" in told(one) for one in incidents), [told(one) for one in incidents]
+    (disk / "ballast").unlink()
+    wait_until_ready(["qdrant"], context.settings, context.runtime)
+    assert context.fingerprints(["vectors"]) == before
+
+
+def told(incident: Incident) -> str:
+    return "\n".join(event.text for event in incident.events)

@@ -22,6 +22,7 @@ from archon_dagster.startup.start import start_services
 from archon_dagster_tests.docker import servers
 from archon_dagster_tests.docker.conftest import Compose, docker, name_of
 from archon_dagster_tests.eventually import eventually
+from archon_dagster_tests.recovering import Watched, verbs
 
 pytestmark = [pytest.mark.docker, pytest.mark.sandbox, pytest.mark.timeout(600)]
 
@@ -55,6 +56,7 @@ def context(
 ) -> OperationContext:
     monkeypatch.setenv("ARCHON_HOME", str(tmp_path_factory.mktemp("control")))
     monkeypatch.setenv("ARCHON_PROJECT_DIR", str(project.directory))
+    monkeypatch.setenv("ARCHON_RECOVERY", "restart")
     made = open_context(load_settings())
     start_all(made)
     return made
@@ -119,13 +121,48 @@ def test_a_stopped_platform_starts_in_order_with_its_data(context: OperationCont
     assert context.fingerprints() == before
 
 
-def test_a_restart_of_the_engine_loses_nothing(context: OperationContext) -> None:
+def test_a_service_whose_network_is_gone_is_made_anew(context: OperationContext, project: Compose) -> None:
+    """It runs, healthy for itself, and nobody reaches it: a restart of the same container does not help."""
+    watched = Watched(context.settings, context.runtime)
+    watched.look()
+    before, container = context.fingerprints(), project.container("qdrant")
+    network = f"{project.name}_default"
+    (incident, *_) = watched.recovers(lambda: docker("network", "disconnect", "--force", network, container))
+    assert (incident.state, incident.kind) == ("recovered", "single_service"), incident.events
+    assert verbs(incident) == ["evidence", "restart", "recreate"]
+    assert project.container("qdrant") != container
+    assert context.fingerprints() == before
+
+
+def test_a_removed_network_is_made_again_with_who_was_on_it(context: OperationContext, project: Compose) -> None:
+    watched = Watched(context.settings, context.runtime)
+    watched.look()
+    before, network = context.fingerprints(), f"{project.name}_default"
+
+    def remove() -> None:
+        for service in SERVICES:
+            docker("network", "disconnect", "--force", network, project.container(service))
+        docker("network", "rm", network)
+
+    incidents = watched.recovers(remove)
+    assert {one.state for one in incidents} == {"recovered"}, [one.events for one in incidents]
+    assert docker("network", "ls", "-q", "--filter", f"name=^{network}$")
+    assert set(watched.states().values()) == {"running"}
+    assert context.fingerprints() == before
+
+
+def test_a_restart_of_the_engine_is_recovered_from(context: OperationContext) -> None:
     """Last of all, for it ends every container. Nothing restarts them behind the recovery's back: it starts them."""
     restart = os.environ.get("ARCHON_TEST_ENGINE_RESTART")
     if not restart:
         pytest.skip("this engine is not ours to restart: ARCHON_TEST_ENGINE_RESTART names no command")
+    watched = Watched(context.settings, context.runtime)
+    watched.look()
     before = context.fingerprints()
     subprocess.run(restart, shell=True, check=True, timeout=180, capture_output=True)
-    assert {one.state for one in context.runtime.status()} == {"exited"}
-    start_all(context)
+    assert set(watched.states().values()) == {"exited"}
+    (incident, *_) = watched.recovers(lambda: None)
+    assert (incident.state, incident.kind) == ("recovered", "complete_failure"), incident.events
+    assert verbs(incident) == ["evidence", "start_all"]
+    assert set(watched.states().values()) == {"running"}
     assert context.fingerprints() == before

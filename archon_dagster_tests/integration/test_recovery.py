@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,17 +12,13 @@ import dagster as dg
 import pytest
 
 from archon_dagster.backup.backup import BackupRequest, take_backup
-from archon_dagster.context import OperationContext, open_context
-from archon_dagster.health import monitor
 from archon_dagster.health.windows import close_windows, open_window
 from archon_dagster.platform.services import BY_NAME
 from archon_dagster.platform.settings import Settings, load_settings
-from archon_dagster.recovery import looking
-from archon_dagster.recovery.incident import Incident, Step
+from archon_dagster.recovery.incident import Incident
 from archon_dagster.recovery.isolation import stopped_on_purpose
 from archon_dagster.recovery.jobs import p0_response_job
-from archon_dagster.recovery.noting import note
-from archon_dagster.recovery.recover import Recovery, respond
+from archon_dagster.recovery.recover import respond
 from archon_dagster.recovery.tools import recovery_of
 from archon_dagster.resources import Operations
 from archon_dagster.sandbox.lifecycle import Sandbox
@@ -31,17 +26,18 @@ from archon_dagster.sandbox.seed.seeding import seed
 from archon_dagster.stores.base import StoreName
 from archon_dagster_tests.alert_receivers import Post, serving
 from archon_dagster_tests.platforms import lifecycle
+from archon_dagster_tests.recovering import Watched, verbs
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
 
 STORES: tuple[StoreName, ...] = ("vectors", "graph", "relational")
 
 
-class Drill:
+class Drill(Watched):
     """A sandbox with data and a backup of them."""
 
     def __init__(self, sandbox: Sandbox):
-        self.home, self.runtime = sandbox.home, sandbox.runtime
+        self.home = sandbox.home
         self.values: dict[str, object] = {
             **sandbox.environment,
             "ARCHON_HOME": sandbox.home,
@@ -51,7 +47,7 @@ class Drill:
             "ARCHON_HEALTH_COUNTS": "1",
             "ARCHON_HEALTH_FLAP_CHANGES": "1000",  # what is broken on purpose, again and again, does not flap
         }
-        self.settings: Settings = load_settings(**self.values)
+        super().__init__(load_settings(**self.values), sandbox.runtime)
         seed(self.settings, self.runtime, limit=40, max_points=200)
         take_backup(self.context(), BackupRequest(quiesce=False))
         self.before = self.fingerprints()
@@ -60,37 +56,6 @@ class Drill:
     @property
     def storage(self) -> Path:
         return self.home / "data" / "qdrant" / "embedded" / "storage"
-
-    def context(self) -> OperationContext:
-        return open_context(self.settings)
-
-    def fingerprints(self) -> dict[StoreName, str]:
-        return {name: found.digest for name, found in self.context().fingerprints().items()}
-
-    def look(self) -> None:
-        monitor.keep(self.settings, monitor.tick(self.settings, self.runtime))
-
-    def recovers(self, break_it: Callable[[], object], within: float = 60.0) -> list[Incident]:
-        """Break something, wait until the monitor says so, respond; the incidents as they ended."""
-        break_it()
-        recovery = recovery_of(self.settings, self.runtime, threading.Event())
-        return [outcome.incident for outcome in respond(recovery, self.due(recovery, within).id)]
-
-    def due(self, recovery: Recovery, within: float = 60.0) -> Incident:
-        """The incident for which something can be done first, once the monitor says so."""
-        end = time.monotonic() + within
-        while time.monotonic() < end:
-            self.look()
-            findings = looking.confirmed(self.settings, self.runtime)
-            assert findings is not None
-            standing = note(recovery.book, findings, recovery.policy(), recovery.clock(), 0.0)
-            due = [one for one in standing if isinstance(one.decision, Step)]
-            if due:
-                return due[0].incident
-        raise AssertionError(f"not detected within {within:g} s")
-
-    def states(self) -> dict[str, str]:
-        return {status.service: status.state for status in self.runtime.status()}
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +67,6 @@ def sandbox_with_data(sandbox: Sandbox) -> Drill:
 def drill(sandbox_with_data: Drill) -> Drill:
     sandbox_with_data.look()
     return sandbox_with_data
-
-
-def verbs(incident: Incident) -> list[str]:
-    return [event.step.verb for event in incident.events if event.kind == "started" and event.step]
 
 
 def recovered(drill: Drill, incident: Incident, kind: str) -> None:
