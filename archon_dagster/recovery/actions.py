@@ -115,7 +115,7 @@ class Hands:
             "set_aside": lambda: self._set_aside(step, incident),
             "restart": lambda: self._restart(step, alone),
             "recreate": lambda: self._recreate(step, alone),
-            "start_all": lambda: self._start_all(step, alone),
+            "start_all": lambda: self._start_all(step, incident, alone),
             "restore": lambda: self._restore(step),
         }
         try:
@@ -174,11 +174,13 @@ class Hands:
         self._bounded(lambda: self.runtime.recreate(*step.services), step)
         return self._until_ready(step, step.services, alone)
 
-    def _start_all(self, step: Step, alone: Mapping[str, str]) -> Result:
-        """Stop what runs and does not work, then start everything in order."""
+    def _start_all(self, step: Step, incident: Incident, alone: Mapping[str, str]) -> Result:
+        """Stop what runs and does not work, then start everything in order; where that was tried, make it anew."""
         states = {status.service: status.state for status in self.runtime.status()}
         useless = [name for name in step.services if states.get(name) in ("running", "paused")]
-        if useless:
+        if len(incident.tried(step)) > 1:  # a container whose network is gone stays out of reach however often it starts
+            self._bounded(lambda: self.runtime.recreate(*step.services), step)
+        elif useless:
             self._bounded(lambda: self.runtime.stop(*useless), step)
         return self._until_ready(step, self.runtime.services(), alone)
 

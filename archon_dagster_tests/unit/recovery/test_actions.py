@@ -13,7 +13,7 @@ from archon_dagster.health.windows import open_window
 from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.platform.whole_files import replace as replace_file
 from archon_dagster.recovery.actions import Hands, Result
-from archon_dagster.recovery.incident import Incident, Step, open_incident
+from archon_dagster.recovery.incident import Event, Incident, Step, open_incident
 from archon_dagster.recovery.tools import recovery_of
 from archon_dagster_tests.unit.platform_double import SwitchRuntime
 from archon_dagster_tests.unit.recovery.picture import OWN, at, picture
@@ -60,6 +60,17 @@ def test_everything_is_started_but_who_is_in_a_window(host: Host) -> None:
     result = host.do(Step(verb="start_all", services=("qdrant", "memgraph", "postgres")))
     assert {"memgraph", "postgres"} <= host.acted_on() and not {"qdrant", "archon-agents"} & host.acted_on()
     assert "archon-agents is left alone: maintenance until" in result.detail
+
+
+def test_everything_is_made_anew_where_it_was_started_in_vain(host: Host) -> None:
+    """A container whose network was removed runs, and nobody reaches it however often it is started."""
+    step = Step(verb="start_all", services=("qdrant", "memgraph", "postgres"))
+    done: list[list[str]] = []
+    for minute in (1, 2):
+        host.incident = host.incident.with_event(Event(at=at(minute), kind="started", step=step))
+        host.do(step)
+        done.append([verb for verb, names in host.runtime.done if names == step.services])
+    assert "recreate" not in done[0] and "recreate" in done[1]
 
 
 def test_who_was_stopped_to_make_room_is_not_started_with_everything(host: Host) -> None:
