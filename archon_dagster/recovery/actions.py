@@ -178,7 +178,7 @@ class Hands:
         """Stop what runs and does not work, then start everything in order; where that was tried, make it anew."""
         states = {status.service: status.state for status in self.runtime.status()}
         useless = [name for name in step.services if states.get(name) in ("running", "paused")]
-        if len(incident.tried(step)) > 1:  # a container whose network is gone stays out of reach however often it starts
+        if len(incident.tried(step)) > 1:  # one whose network is gone stays out of reach however often it starts
             self._bounded(lambda: self.runtime.recreate(*step.services), step)
         elif useless:
             self._bounded(lambda: self.runtime.stop(*useless), step)
