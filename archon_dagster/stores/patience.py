@@ -34,10 +34,16 @@ _SLOW = 0.1  # seconds of waiting after which a wait is worth measuring
 
 
 class Stretch(NamedTuple):
-    """A wait that goes on: when it began (monotonic, as if nothing had been done in between), the bytes since then."""
+    """A wait that goes on: when it began (monotonic, as if nothing had been done in between), the bytes since then, and
+    when the wait for the next ones began."""
 
     since: float
     moved: int = 0
+    last: float = 0.0
+
+    def nothing_for(self, now: float) -> float:
+        """Seconds since the last bytes, or since the beginning where none have come."""
+        return now - max(self.since, self.last)
 
 
 class Wait:
@@ -59,7 +65,8 @@ class Wait:
         """:param anew: for another answer than before."""
         if anew:
             self._seconds, self._moved = 0.0, 0
-        self.stretch = Stretch(time.monotonic() - self._seconds, self._moved)
+        now = time.monotonic()
+        self.stretch = Stretch(now - self._seconds, self._moved, now)
 
     def ended(self, moved: int = FLOOR) -> None:
         """So many bytes have moved; without a number it was a whole answer. Nothing happens where nobody waited."""
@@ -87,9 +94,12 @@ class Patience:
         """Why this wait is over; ``None`` while it may go on."""
         now = time.monotonic()
         waited = now - stretch.since
-        heard = f"only {stretch.moved:,} bytes came in" if stretch.moved else "nothing came for"
+        if self.trickles(stretch):
+            heard = f"only {stretch.moved:,} bytes came in {waited:.0f} s"
+        else:
+            heard = f"nothing came for {stretch.nothing_for(now):.0f} s"
         if self._ask is None:
-            return f"{heard} {waited:.0f} s" if waited > self._deadline else None
+            return heard if waited > self._deadline else None
         if waited <= self._silence:  # enough was heard meanwhile: what an earlier question showed is old
             self._question = None
             return None
@@ -97,10 +107,14 @@ class Patience:
         if life == "working":
             self._worked = now
         if life == "silent":
-            return f"{heard} {waited:.0f} s, and a second connection got no answer either"
+            return f"{heard}, and a second connection got no answer either"
         if life == "answers" and now - max(stretch.since, self._worked) > self._deadline:
-            return f"{heard} {waited:.0f} s, though a second connection is answered"
+            return f"{heard}, though a second connection is answered"
         return None
+
+    def trickles(self, stretch: Stretch) -> bool:
+        """Whether bytes still come, too few of them; else there is silence."""
+        return stretch.moved > 0 and stretch.nothing_for(time.monotonic()) <= self._silence
 
     def _life(self, ask: Ask) -> Life | None:
         """The last answer, ``None`` before there is one; asked again as often as the server may be silent."""

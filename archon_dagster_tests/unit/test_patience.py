@@ -29,8 +29,9 @@ class Answering:
         return self.life
 
 
-def ago(seconds: float, moved: int = 0) -> Stretch:
-    return Stretch(time.monotonic() - seconds, moved)
+def ago(seconds: float, moved: int = 0, *, silent: float = 0.0) -> Stretch:
+    now = time.monotonic()
+    return Stretch(now - seconds, moved, now - silent if moved else 0.0)
 
 
 def reason_of(patience: Patience, stretch: Stretch) -> str:
@@ -91,6 +92,13 @@ def test_a_trickle_is_given_up_as_silence_is(life: Life, waited: float) -> None:
     assert reason_of(Patience(work(30, 600), Answering(life)), ago(waited, 1234)).startswith(
         f"only 1,234 bytes came in {waited} s, "
     )
+
+
+@pytest.mark.parametrize(("life", "waited"), [("silent", 33), ("answers", 633)])
+def test_what_came_before_a_server_froze_does_not_make_it_a_slow_one(life: Life, waited: float) -> None:
+    patience, stretch = Patience(work(30, 600), Answering(life)), ago(waited, 1234, silent=32)
+    assert reason_of(patience, stretch).startswith("nothing came for 32 s, ")
+    assert not patience.trickles(stretch)
 
 
 def test_a_slow_server_that_is_seen_at_our_work_is_never_cut() -> None:

@@ -248,7 +248,7 @@ class Bolt:
                 self._gave_up = "cancelled"
             else:
                 self._gave_up = patience.ended(stretch)
-                self._how = "is too slow" if stretch.moved else "fell silent"
+                self._how = "is too slow" if patience.trickles(stretch) else "fell silent"
             if self._gave_up is not None:
                 self._driver.close()
                 return

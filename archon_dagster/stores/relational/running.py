@@ -157,7 +157,8 @@ class Program:
         while not self._over.wait(_POLL):
             stretch = self._stretch()
             if stretch is not None and (ended := self._patience.ended(stretch)):
-                self._stalled = f"{'was too slow' if stretch.moved else 'stood still'} and was ended: {ended}"
+                how = "was too slow" if self._patience.trickles(stretch) else "stood still"
+                self._stalled = f"{how} and was ended: {ended}"
             if self._stalled is not None or self._work.cancel.is_set():
                 self._process.kill()
                 return
