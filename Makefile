@@ -30,7 +30,7 @@ test-long: $(VENV)/.installed ## the suites that take minutes each (ARGS="archon
 test-docker: $(VENV)/.installed ## the tests that need a Docker engine, on the one that is there
 	$(BIN)/python -m pytest archon_dagster_tests/docker $(ARGS)
 
-SUITES := startup health recovery round_trip restore_target maintenance configuration_changes performance
+SUITES := startup health recovery round_trip restore_target maintenance configuration_changes performance every_job
 test-compose: $(VENV)/.installed ## the sandbox's suites with containers instead of processes (SUITES="health recovery")
 	ARCHON_TEST_RUNTIME=compose $(BIN)/python -m pytest $(SUITES:%=archon_dagster_tests/integration/test_%.py) $(ARGS)
 

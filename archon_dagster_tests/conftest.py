@@ -22,6 +22,7 @@ ALLOWED = (
     "does not hold on a real server",
     "only as",
     "only on",
+    "on compose: ",
 )
 
 

@@ -60,8 +60,8 @@ def release(layout: Layout) -> None:
         return
     if guardian.lives():
         os.kill(guardian.pid, signal.SIGTERM)
-        if not instances.wait_ended(guardian, _END_BUDGET):
-            os.kill(guardian.pid, signal.SIGKILL)
+    if not instances.wait_ended(guardian, _END_BUDGET):
+        os.kill(guardian.pid, signal.SIGKILL)
     instances.forget(_directory(layout))
 
 

@@ -25,7 +25,7 @@ from archon_dagster_tests.integration.s3.faulty_proxy import FaultyProxy
 from archon_dagster_tests.integration.test_up import ARCHON, Up, running_up
 
 pytest.importorskip("moto", reason="moto is not installed (archon-dagster[sandbox])")
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(300)]
 
 PROMPT = 8.0  # seconds until the run is CANCELED: two for the work, the rest is Dagster's way there and back
 _TERMINATE = """

@@ -118,6 +118,7 @@ def test_a_direct_restore_of_one_store(shell: Shell, backup: str) -> None:
     assert shell.json("fingerprint") == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("direct", [(), ("--direct",)], ids=["dagster", "direct"])
 def test_a_backup_that_fails_a_check_is_shown_and_does_not_end_well(
     shell: Shell, backup: str, direct: tuple[str, ...]
@@ -181,6 +182,7 @@ def test_a_busy_repository_names_the_holder(shell: Shell) -> None:
         assert "a test of the lock" in shell.fails(5, "backup")
 
 
+@pytest.mark.long
 def test_a_service_that_is_down(shell: Shell, backup: str) -> None:
     lifecycle.kill(shell.platform.home, "qdrant")
     assert "Qdrant" in shell.fails(6, "backup", "--direct")
@@ -204,6 +206,7 @@ def test_a_damaged_backup_is_named(shell: Shell) -> None:
         assert chunk[:12] in said
 
 
+@pytest.mark.long
 def test_servers_that_run_elsewhere_are_backed_up_and_restored(shell: Shell, tmp_path: Path) -> None:
     settings = shell.platform.settings
     password = settings.postgres_password.get_secret_value() if settings.postgres_password else ""
@@ -246,6 +249,7 @@ def test_seeding_what_is_down_says_what_to_start(shell: Shell) -> None:
     assert "archon sandbox start qdrant" in said
 
 
+@pytest.mark.long
 def test_a_direct_backup_that_is_interrupted_says_so_and_leaves_nothing(shell: Shell, tmp_path: Path) -> None:
     repository = Repository.open(shell.platform.settings.repository, create=True)
     before = [entry.id for entry in repository.backups()]
@@ -279,6 +283,7 @@ def remote_ports(pid: int) -> set[int]:
     return {one.raddr.port for one in psutil.Process(pid).net_connections("inet") if one.raddr}
 
 
+@pytest.mark.long
 def test_status_names_an_emptied_store_and_the_way_back(shell: Shell) -> None:
     good = shell.json("backup", "--direct", "--accept-counts")["manifest"]["id"]
     lifecycle.wipe(shell.platform.home, "graph")

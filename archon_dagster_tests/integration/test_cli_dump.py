@@ -16,7 +16,7 @@ from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.stores.base import Work
 from archon_dagster.stores.graph.store import open_graph
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(300)]
 
 DATA = Path(__file__).parents[1] / "data" / "memgraph"
 EDGES = DATA / "upstream-dumps" / "v24_edges_snapshot.cypher"

@@ -295,6 +295,7 @@ def at_step(step: str, action: Any) -> Any:
     return report
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", ["load nodes", "load relationships"])
 def test_a_server_killed_during_a_restore_is_an_error_and_the_next_restore_is_whole(
     step: str, sandbox: Sandbox, store: GraphStore, graph: Graph, work: Work
@@ -351,6 +352,7 @@ def hung(sandbox: Sandbox, then: Callable[[], object] = lambda: None) -> Iterato
         os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("verb", ["describe", "fingerprint", "export"])
 def test_a_frozen_server_is_given_up_at_the_greeting_with_what_was_tried(
     verb: str, sandbox: Sandbox, store: GraphStore, graph: Graph, tmp_path: Path
@@ -369,6 +371,7 @@ def test_a_frozen_server_is_given_up_at_the_greeting_with_what_was_tried(
     assert "for a greeting" in str(caught.value) and "if it is frozen" in str(caught.value)
 
 
+@pytest.mark.long
 def test_a_server_that_freezes_in_the_middle_is_given_up_long_before_the_deadline(
     sandbox: Sandbox, store: GraphStore, graph: Graph, tmp_path: Path
 ) -> None:
@@ -382,6 +385,7 @@ def test_a_server_that_freezes_in_the_middle_is_given_up_long_before_the_deadlin
     assert sink.artifacts == []
 
 
+@pytest.mark.long
 def test_a_server_that_freezes_while_it_is_filled_is_given_up(
     sandbox: Sandbox, store: GraphStore, graph: Graph, tmp_path: Path
 ) -> None:
@@ -393,6 +397,7 @@ def test_a_server_that_freezes_while_it_is_filled_is_given_up(
     assert_restores(store, source, Work(scratch=tmp_path))
 
 
+@pytest.mark.long
 def test_a_server_that_is_slow_but_answers_on_another_connection_is_waited_for(
     sandbox: Sandbox, store: GraphStore, graph: Graph, tmp_path: Path
 ) -> None:
@@ -407,6 +412,7 @@ def test_a_server_that_is_slow_but_answers_on_another_connection_is_waited_for(
     assert sink.artifacts[0].counts["nodes"] == 20_000
 
 
+@pytest.mark.long
 def test_a_slow_receiver_is_not_the_servers_silence(store: GraphStore, graph: Graph, tmp_path: Path) -> None:
     graph.fill(50, 0)
     done = threading.Event()
@@ -414,6 +420,7 @@ def test_a_slow_receiver_is_not_the_servers_silence(store: GraphStore, graph: Gr
     store.export(MemorySink(), Work(scratch=tmp_path, silence=0.5, deadline=0.5, report=slow))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", ["before", "in the middle"])
 def test_a_cancelled_run_does_not_wait_for_a_frozen_server(
     moment: str, sandbox: Sandbox, store: GraphStore, graph: Graph, tmp_path: Path

@@ -25,7 +25,7 @@ from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster_tests.eventually import eventually
 from archon_dagster_tests.processes import processes_under
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.long]
 
 FAKE = Path(__file__).parents[1] / "fake_server.py"
 

@@ -23,7 +23,7 @@ from archon_dagster.sandbox.seed import seed
 from archon_dagster.stores.base import Progress
 from archon_dagster_tests.platforms import lifecycle
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(600)]
 
 WEEKLY = choose(STEPS, ())
 

@@ -26,6 +26,8 @@ from archon_dagster_tests.eventually import eventually
 from archon_dagster_tests.monitoring_programs import program
 from archon_dagster_tests.unit.metrics.full_home import filled, looked
 
+pytestmark = pytest.mark.long
+
 MONITORING = Path(__file__).parents[2] / "docker" / "monitoring"
 SECRET = "hush-7Hq2"
 LIMIT, START = 60.0, 150.0  # seconds: until something is told; until all programs work

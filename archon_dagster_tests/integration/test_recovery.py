@@ -84,11 +84,13 @@ def test_a_killed_service_is_restarted(drill: Drill, service: str) -> None:
     assert verbs(incident) == ["evidence", "restart"]
 
 
+@pytest.mark.long
 def test_a_frozen_service_is_restarted(drill: Drill) -> None:
     (incident, *_) = drill.recovers(lambda: drill.runtime.kill("archon-search", signal.SIGSTOP))
     recovered(drill, incident, "single_service")
 
 
+@pytest.mark.long
 def test_a_collection_that_kills_its_server_is_set_aside_and_restored(drill: Drill) -> None:
     def damage() -> None:
         drill.runtime.stop("qdrant")
@@ -113,6 +115,7 @@ def test_a_graph_that_came_up_empty_is_copied_aside_and_not_restarted(drill: Dri
     assert (drill.home / "aside" / f"{incident.id}-memgraph").is_dir()
 
 
+@pytest.mark.long
 def test_everything_killed_at_once_is_started_in_order(drill: Drill) -> None:
     def kill() -> None:
         for service in drill.runtime.services():
@@ -123,6 +126,7 @@ def test_everything_killed_at_once_is_started_in_order(drill: Drill) -> None:
     assert verbs(incident) == ["evidence", "start_all"]
 
 
+@pytest.mark.long
 def test_who_is_in_a_window_is_not_started_because_somebody_needs_it(drill: Drill) -> None:
     recovery = replace(recovery_of(drill.settings, drill.runtime, threading.Event()), patience=0.0)
     open_window(drill.home, 600, "disk", time.time(), ("qdrant",), who="ann")
@@ -140,6 +144,7 @@ def test_who_is_in_a_window_is_not_started_because_somebody_needs_it(drill: Dril
     assert drill.fingerprints() == drill.before and not recovery.book.open()
 
 
+@pytest.mark.long
 def test_an_emergency_is_responded_to_without_those_who_do_not_matter(drill: Drill) -> None:
     """The job itself: who was stopped to make room stays so until the end, and people are told what came of it."""
     post, book = Post(), recovery_of(drill.settings, drill.runtime, threading.Event()).book

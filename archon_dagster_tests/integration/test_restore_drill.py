@@ -193,6 +193,7 @@ def test_a_server_that_dies_says_nothing_against_the_backup(
     assert len(drills(context, backup)) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", ["start the servers", "restore vectors", "compare relational"])
 def test_a_cancelled_drill_removes_its_servers_and_records_nothing(
     context: OperationContext, backup: Manifest, step: str
@@ -213,6 +214,7 @@ def test_a_second_drill_is_refused_while_one_is_at_work(context: OperationContex
     assert run_drill(context, DrillRequest(only=("configuration",)), second).passed
 
 
+@pytest.mark.long
 def test_what_a_killed_drill_has_left_is_removed_by_the_next(
     context: OperationContext, platform: Sandbox, backup: Manifest, typed: None
 ) -> None:
@@ -237,6 +239,7 @@ def test_what_a_killed_drill_has_left_is_removed_by_the_next(
     assert len(drills(context, backup)) == before + 2
 
 
+@pytest.mark.long
 def test_servers_that_are_kept_open_can_be_looked_into_and_go_with_an_interrupt(
     context: OperationContext, platform: Sandbox, backup: Manifest, typed: None
 ) -> None:

@@ -33,7 +33,7 @@ from archon_dagster.stores.vectors.store import VectorStore
 from archon_dagster_tests.integration.broken_wire import broken_wire
 from archon_dagster_tests.platforms import lifecycle, only_processes
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(300)]
 
 MIB = 1 << 20
 BALLAST = 48  # MiB that a store holds when it is backed up, and no longer when it is restored

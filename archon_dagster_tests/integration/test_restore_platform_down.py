@@ -16,7 +16,7 @@ from archon_dagster.context import open_context
 from archon_dagster.sandbox import lifecycle
 from archon_dagster.sandbox.seed import seed
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(300)]
 
 
 @dataclass(frozen=True)

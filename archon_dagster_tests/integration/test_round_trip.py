@@ -125,6 +125,7 @@ def test_a_backup_beside_a_writer_at_full_speed_verifies_and_restores(
     assert context.fingerprints()["vectors"] == result.manifest.fingerprint("vectors")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("service", "store"), [("qdrant", "vectors"), ("memgraph", "graph"), ("postgres", "relational")]
 )
@@ -141,6 +142,7 @@ def test_a_server_that_is_down_is_named_and_nothing_is_left(
     no_residue(platform.settings)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("service", ["qdrant", "memgraph", "postgres"])
 def test_a_server_that_dies_or_hangs_while_it_is_captured_leaves_nothing(platform: Sandbox, service: str) -> None:
     hasty = platform.settings.model_copy(update={"store_deadline": 5.0, "pause_limit": 5.0})
@@ -164,6 +166,7 @@ def test_a_server_that_dies_or_hangs_while_it_is_captured_leaves_nothing(platfor
     no_residue(platform.settings)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("service", "store"), [("qdrant", "vectors"), ("memgraph", "graph"), ("postgres", "relational")]
 )
@@ -249,6 +252,7 @@ def test_a_cancelled_restore_leaves_what_was_there(platform: Sandbox, context: O
     assert context.fingerprints() == changed
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", ["capture", "restore graph", "safety backup"])
 def test_a_run_killed_with_sigkill_needs_no_hand(platform: Sandbox, context: OperationContext, moment: str) -> None:
     backup = back_up(context).manifest
@@ -298,6 +302,7 @@ def retry(action: object, budget: float = 90.0) -> None:
             threading.Event().wait(1)
 
 
+@pytest.mark.long
 def test_an_empty_platform_can_be_backed_up_and_restored(platform: Sandbox, context: OperationContext) -> None:
     filled = back_up(context).manifest
     for store in STORES[:3]:

@@ -33,7 +33,7 @@ from archon_dagster.stores.vectors.client import Client
 from archon_dagster.stores.vectors.store import open_vectors
 from archon_dagster.stores.vectors.transport import Refused
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(300)]
 
 SCALE, DIMENSION = 300, 64
 

@@ -36,7 +36,7 @@ from archon_dagster_tests.prompt import PROMPT, Cancel
 from archon_dagster_tests.unit.platform_double import Platform
 from archon_dagster_tests.unit.vector_data import COLLECTIONS, snapshot_of
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.long]
 pytest.importorskip("qdrant_edge")
 
 

@@ -23,7 +23,7 @@ from archon_dagster_tests.integration.slow_proxy import Fault, How, Proxy, in_fr
 from archon_dagster_tests.integration.store_server import StoreServer
 from archon_dagster_tests.prompt import PROMPT, Cancel
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.long]
 pytest.importorskip("qdrant_edge")
 
 NAME, OTHER = "archon_vectors", "quality_vectors"

@@ -28,6 +28,8 @@ FILE_NAME = "process.json"
 END_NAME = "end.json"
 LOG_NAME = "log"
 LOG_LIMIT = 10 * 2**20  # bytes; a longer log is set aside at the next start
+_REAP_LIMIT = 5.0  # seconds for a line to be written
+_REAPERS: dict[str, threading.Thread] = {}  # of the instances that this process has started, by mark
 
 
 class Instance(BaseModel):
@@ -102,8 +104,11 @@ def _reap(process: subprocess.Popen[bytes], directory: Path, instance: Instance)
         code = process.wait()
         with suppress(FileNotFoundError):  # the whole directory may have been removed with the sandbox
             record_end(directory, instance, code)
+        _REAPERS.pop(instance.mark, None)
 
-    threading.Thread(target=wait, name=f"reaper of {instance.pid}", daemon=True).start()
+    reaper = threading.Thread(target=wait, name=f"reaper of {instance.pid}", daemon=True)
+    _REAPERS[instance.mark] = reaper
+    reaper.start()
 
 
 def record_end(directory: Path, instance: Instance, exit_code: int) -> None:
@@ -141,10 +146,12 @@ def tail(log: Path, lines: int) -> str:
 
 
 def wait_ended(instance: Instance, budget: float) -> bool:
-    """Wait until an instance's own process has ended."""
+    """Wait until an instance's own process has ended, and nobody here will write its end down any more."""
     end = time.monotonic() + budget
     while instance.lives():
         if time.monotonic() > end:
             return False
         time.sleep(0.02)
+    if (reaper := _REAPERS.get(instance.mark)) is not None:
+        reaper.join(_REAP_LIMIT)
     return True

@@ -20,6 +20,8 @@ from archon_dagster_tests.integration.s3.servers import KINDS, Server
 from archon_dagster_tests.prompt import PROMPT
 from archon_dagster_tests.unit.repository.conftest import Clock, back_up, read_back, window
 
+pytestmark = pytest.mark.long
+
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 SOON = 6.0  # seconds: long before the 20 after which a silent server is given up
 
