@@ -15,6 +15,9 @@ from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.services import CATALOGUE
 from archon_dagster.resources import Operations
 
+BEFORE_DEPENDANTS = [service.name for service in sorted(CATALOGUE, key=lambda service: service.order)]
+"""What is needed comes before who needs it: Dagster takes results in no other order."""
+
 
 @dg.multi_asset(
     name="look_at_services",
@@ -41,7 +44,9 @@ def look_at_services(
     found = look_now(settings, open_runtime(settings))
     history = History(settings.home)
     context.log.info(overview_table(found))
-    for name, sample in found.samples.items():
+    for name in BEFORE_DEPENDANTS:
+        if (sample := found.samples.get(name)) is None:
+            continue
         if KEYS[name] in context.selected_asset_keys:
             yield dg.MaterializeResult(asset_key=KEYS[name], metadata=metadata(name, found, history))
         for result in results(sample, found.state.causes.get(name, ())):

@@ -63,7 +63,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     sandbox = lifecycle.up(home, owner_pid=os.getpid())
     try:
         seed(sandbox.settings, sandbox.runtime, limit=6, max_points=30)
-        lines = sandbox.env_file.read_text().splitlines()
+        lines = [line for line in sandbox.env_file.read_text().splitlines() if not line.startswith("LOG_LEVEL=")]
         (sandbox.settings.project_dir / "next.env").write_text("\n".join([*lines, "LOG_LEVEL=DEBUG", ""]))
         directory, name = tmp_path_factory.mktemp("neighbour") / "project", sandbox.settings.compose_project
         with bystanders.untouched(directory, name) if RUNTIME == "compose" else nullcontext():
