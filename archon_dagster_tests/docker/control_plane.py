@@ -28,6 +28,8 @@ USER = 1000  # the image's
 START = 480.0  # seconds until the webserver answers with the code location loaded
 _LOADED = "{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename } } } } }"
 _STATUS = "query ($run: ID!) { runOrError(runId: $run) { ... on Run { status tags { key value } } } }"
+_WHY = """query ($run: ID!) { logsForRun(runId: $run) { ... on EventConnection { events {
+    ... on MessageEvent { level message } ... on ExecutionStepFailureEvent { error { message } } } } } }"""
 
 _KEPT = """\
 import json, pathlib
@@ -84,6 +86,14 @@ class ControlPlane:
     def ended(self, run: str, within: float = 240.0) -> str:
         """The status of a run when it has ended."""
         return eventually(lambda: (now := self.status(run)) in ENDED and now, within)  # type: ignore[return-value]
+
+    def succeeds(self, run: str, within: float = 240.0) -> None:
+        """A run ends well; else what it says of its failure."""
+        status = self.ended(run, within)
+        if status != "SUCCESS":
+            events = self.ask(_WHY, run=run)["data"]["logsForRun"]["events"]
+            said = [one.get("error") or one["message"] for one in events if one.get("level") in ("ERROR", "WARNING")]
+            raise AssertionError(f"{status}: {said}")
 
     def kept(self) -> dict[str, Any]:
         """What is in the repository, by its files: the lock's holder, markers, manifests, the number of chunks."""

@@ -65,7 +65,7 @@ def test_no_program_runs_as_root_or_writes_to_its_image(plane: ControlPlane) -> 
         assert seen["Config"]["User"] not in ("", "root", "0", "0:0")
         assert seen["HostConfig"]["ReadonlyRootfs"]
         assert seen["HostConfig"]["CapDrop"] == ["ALL"]
-        variables = [variable.partition("=")[0] for variable in seen["Config"]["Env"]]
+        variables = [variable.partition("=")[0] for variable in seen["Config"]["Env"] or []]
         assert not [name for name in variables if "PASSWORD" in name and not name.endswith("_FILE")]
         programs = docker("top", plane.control.container(service), "-eo", "pid,uid").splitlines()[1:]
         assert {line.split()[1] for line in programs} == {str(USER)}
@@ -94,7 +94,7 @@ def test_the_engine_refuses_what_is_never_asked_of_it(plane: ControlPlane, reque
 def test_a_backup_and_a_restore_run_in_containers_of_their_own(plane: ControlPlane) -> None:
     run = plane.launch("backup")
     eventually(lambda: plane.container_of(run), 120.0)
-    assert plane.ended(run) == "SUCCESS"
+    plane.succeeds(run)
     eventually(lambda: plane.container_of(run) == "")
     assert "Z-" in plane.archon("backups")
     plane.archon("restore", "latest", "--confirm", "RESTORE")
@@ -102,9 +102,9 @@ def test_a_backup_and_a_restore_run_in_containers_of_their_own(plane: ControlPla
 
 
 def test_a_restore_is_tried_in_throw_away_containers_that_only_the_run_reaches(plane: ControlPlane) -> None:
-    assert plane.ended(plane.launch("backup")) == "SUCCESS"
+    plane.succeeds(plane.launch("backup"))
     before = {one.service: one.instance for one in plane.platform.runtime.status()}
-    assert plane.ended(plane.launch("restore_drill")) == "SUCCESS"
+    plane.succeeds(plane.launch("restore_drill"))
     last = json.loads(plane.archon("drill", "status", "--json"))
     assert [one["state"] for one in last["last"]["stores"]] == ["identical"] * 4
     assert last["left_by_killed_drills"] == []
@@ -130,7 +130,7 @@ SOME = 3  # chunks of a backup that is at work
 @pytest.fixture
 def much(plane: ControlPlane) -> Iterator[None]:
     """So many rows that a backup takes a while, after one that has everything else already."""
-    assert plane.ended(plane.launch("backup")) == "SUCCESS"
+    plane.succeeds(plane.launch("backup"))
     query(plane, MUCH)
     yield
     query(plane, "DROP TABLE much")
@@ -176,7 +176,7 @@ def test_a_cancelled_run_leaves_nothing_and_a_killed_one_fails_and_gives_its_loc
     assert left["manifests"] == before["manifests"]
     assert len(left["markers"]) == 1  # as it was killed
     query(plane, "DELETE FROM much WHERE i < -1000")
-    assert plane.ended(plane.launch("backup")) == "SUCCESS"
+    plane.succeeds(plane.launch("backup"))
     good = plane.kept()
     assert (good["holder"], good["markers"], len(good["manifests"])) == ("", [], len(before["manifests"]) + 1)
 
@@ -193,7 +193,7 @@ def images_of(plane: ControlPlane) -> set[str]:
 def test_updates_go_there_and_back_and_the_weekly_run_removes_old_images(plane: ControlPlane) -> None:
     first = image_of(plane)
     stand_ins.write_program(plane.platform, f"{stand_ins.GOOD}# the next version\n")
-    assert plane.ended(plane.launch("security_updates"), 600.0) == "SUCCESS"
+    plane.succeeds(plane.launch("security_updates"), 600.0)
     second = image_of(plane)
     assert second != first
     stand_ins.write_program(plane.platform, stand_ins.BAD)
@@ -203,7 +203,7 @@ def test_updates_go_there_and_back_and_the_weekly_run_removes_old_images(plane: 
     assert len(images_of(plane)) == 3
     steps = ["backup", "optimise", "vacuum", "memory", "images", "logs", "housekeeping"]  # not how this machine is
     weekly = plane.launch("weekly_maintenance", {"ops": {"maintain": {"config": {"steps": steps}}}})
-    assert plane.ended(weekly, 900.0) == "SUCCESS"
+    plane.succeeds(weekly, 900.0)
     assert images_of(plane) == {second}
 
 
@@ -214,12 +214,12 @@ def test_the_files_of_a_store_are_where_a_recovery_looks_for_them(plane: Control
     assert mounted["/platform/qdrant"] == (f"{plane.platform.name}_qdrant_data", True)
     assert "/platform/memgraph" not in mounted  # its volume was not named
     assert "ARCHON_QDRANT_STORAGE=/platform/qdrant/storage" in seen["Config"]["Env"]
-    assert plane.ended(run) == "SUCCESS"
+    plane.succeeds(run)
 
 
 def test_the_history_comes_back_from_its_dump_as_the_page_says(plane: ControlPlane) -> None:
     run = plane.launch("backup")
-    assert plane.ended(run) == "SUCCESS"
+    plane.succeeds(run)
     page = (servers.CHECKOUT / "docs" / "docker.md").read_text()
     (saving,) = re.findall(r"^(docker compose .* pg_dump .*>dagster\.dump)$", page, re.MULTILINE)
     (back,) = re.findall(r"^(docker compose .* stop .*\n(?:docker compose .*\n)+)", page, re.MULTILINE)
@@ -229,7 +229,7 @@ def test_the_history_comes_back_from_its_dump_as_the_page_says(plane: ControlPla
     shell(plane, back)
     eventually(plane.loaded, START)
     assert plane.status(run) == "SUCCESS"
-    assert plane.ended(plane.launch("backup")) == "SUCCESS"
+    plane.succeeds(plane.launch("backup"))
 
 
 def shell(plane: ControlPlane, text: str) -> None:
