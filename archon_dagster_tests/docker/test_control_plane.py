@@ -12,7 +12,7 @@ import httpx
 import pytest
 from docker.errors import APIError
 
-from archon_dagster.cli.webserver import LAUNCH, LOCATION, REPOSITORY
+from archon_dagster.cli.webserver import ENDED, LAUNCH, LOCATION, REPOSITORY
 from archon_dagster.platform.runtime.compose_engine import engine
 from archon_dagster.repository.holder import LEASE_SECONDS
 from archon_dagster.sandbox import postgres
@@ -147,6 +147,9 @@ def in_the_middle(plane: ControlPlane, run: str) -> None:
     before = plane.kept()["chunks"]
 
     def at_work() -> bool:
+        if plane.status(run) in ENDED:
+            plane.succeeds(run)
+            pytest.fail("the backup was over before it could be met at work")
         now = plane.kept()
         return bool("backup" in now["holder"] and now["markers"] and now["chunks"] >= before + SOME)
 
