@@ -32,12 +32,13 @@ _WHY = """query ($run: ID!) { logsForRun(runId: $run) { ... on EventConnection {
     ... on MessageEvent { level message } ... on ExecutionStepFailureEvent { error { message } } } } } }"""
 
 _KEPT = """\
-import json, pathlib
+import json, pathlib, time
 root = pathlib.Path("/backups")
-lock = json.loads((root / "locks" / "platform.json").read_text())
+file = root / "locks" / "platform.json"
+lock, seen = json.loads(file.read_text()), file.stat().st_mtime
 names = [path.name for path in (root / "backups").iterdir()]
 print(json.dumps({
-    "holder": "" if lock["released"] else lock["purpose"],
+    "holder": "" if lock["released"] or time.time() - seen > lock["lease"] else lock["purpose"],
     "markers": sorted(name for name in names if name.endswith(".incomplete")),
     "manifests": sorted(name for name in names if name.endswith(".json")),
     "chunks": sum(1 for _ in (root / "chunks").glob("*/*")),

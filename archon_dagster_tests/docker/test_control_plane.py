@@ -179,6 +179,7 @@ def test_a_cancelled_run_leaves_nothing_and_a_killed_one_fails_and_gives_its_loc
     assert left["manifests"] == before["manifests"]
     assert len(left["markers"]) == 1  # as it was killed
     query(plane, "DELETE FROM much WHERE i < -1000")
+    eventually(lambda: plane.kept()["holder"] == "", 2 * LEASE_SECONDS)  # until then others are told how long it takes
     plane.succeeds(plane.launch("backup"))
     good = plane.kept()
     assert (good["holder"], good["markers"], len(good["manifests"])) == ("", [], len(before["manifests"]) + 1)
