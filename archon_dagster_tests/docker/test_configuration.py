@@ -23,7 +23,7 @@ from archon_dagster.configuration.journal import JournalFile
 from archon_dagster.configuration.status import standing
 from archon_dagster.errors import ConfigurationError, ServiceError
 from archon_dagster.platform.readiness import wait_until_ready
-from archon_dagster.platform.settings import Settings, load_settings
+from archon_dagster.platform.settings import Settings, settings_of
 from archon_dagster_tests.docker.conftest import IMAGE, Compose, docker, name_of
 from archon_dagster_tests.docker.servers import free_port
 from archon_dagster_tests.unit.configuration import platform as small_services
@@ -86,7 +86,7 @@ class Small:
 
     @property
     def settings(self) -> Settings:
-        return load_settings(ARCHON_HOME=self.home, ARCHON_START_PATIENCE=0.2)
+        return settings_of(self.home, ARCHON_START_PATIENCE=0.2)
 
     @property
     def context(self) -> ConfigurationContext:
