@@ -77,6 +77,7 @@ class Small:
             "image": IMAGE,
             "init": True,
             "labels": {"archon.balances": "archon-search"},
+            "scale": "${ARCHON_BALANCERS:-1}",
             "command": ["sleep", wait],
         }
 
