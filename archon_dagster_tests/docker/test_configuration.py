@@ -30,7 +30,7 @@ from archon_dagster_tests.unit.configuration import platform as small_services
 from archon_dagster_tests.unit.configuration.platform import NAMES, PORTS
 from archon_dagster_tests.unit.configuration.sample import with_
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.docker, pytest.mark.long, pytest.mark.timeout(300)]
 
 BALANCER = "search-balancer"
 READERS = ("archon-intelligence", "archon-search")  # of BATCH_SIZE

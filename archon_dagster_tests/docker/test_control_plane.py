@@ -101,6 +101,7 @@ def test_a_backup_and_a_restore_run_in_containers_of_their_own(plane: ControlPla
     assert {one.state for one in plane.platform.runtime.status()} == {"running"}
 
 
+@pytest.mark.long
 def test_a_restore_is_tried_in_throw_away_containers_that_only_the_run_reaches(plane: ControlPlane) -> None:
     plane.succeeds(plane.launch("backup"))
     before = {one.service: one.instance for one in plane.platform.runtime.status()}
@@ -157,6 +158,7 @@ def in_the_middle(plane: ControlPlane, run: str) -> None:
     assert plane.status(run) == "STARTED"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("much")
 def test_a_cancelled_run_leaves_nothing_and_a_killed_one_fails_and_gives_its_lock_back(plane: ControlPlane) -> None:
     before = plane.kept()
@@ -194,6 +196,7 @@ def images_of(plane: ControlPlane) -> set[str]:
     return set(docker("images", "--no-trunc", "-q", "--filter", label).split())
 
 
+@pytest.mark.long
 def test_updates_go_there_and_back_and_the_weekly_run_removes_old_images(plane: ControlPlane) -> None:
     first = image_of(plane)
     stand_ins.write_program(plane.platform, f"{stand_ins.GOOD}# the next version\n")
@@ -211,6 +214,7 @@ def test_updates_go_there_and_back_and_the_weekly_run_removes_old_images(plane: 
     assert images_of(plane) == {second}
 
 
+@pytest.mark.long
 def test_the_files_of_a_store_are_where_a_recovery_looks_for_them(plane: ControlPlane) -> None:
     run = plane.launch("backup")
     (seen,) = json.loads(docker("inspect", str(eventually(lambda: plane.container_of(run), 120.0))))
@@ -221,6 +225,7 @@ def test_the_files_of_a_store_are_where_a_recovery_looks_for_them(plane: Control
     plane.succeeds(run)
 
 
+@pytest.mark.long
 def test_the_history_comes_back_from_its_dump_as_the_page_says(plane: ControlPlane) -> None:
     run = plane.launch("backup")
     plane.succeeds(run)
@@ -246,6 +251,7 @@ def shell(plane: ControlPlane, text: str) -> None:
     assert done.returncode == 0, f"{text}\n{done.stderr}"
 
 
+@pytest.mark.long
 def test_writers_that_the_killed_container_of_a_backup_held_go_on_by_themselves(plane: ControlPlane) -> None:
     """Its guard dies with it. The monitor lets them go on, and takes it for no incident."""
     incidents = plane.archon("incidents", "--json")

@@ -15,7 +15,7 @@ from archon_dagster.sandbox import graph
 from archon_dagster_tests.docker import servers
 from archon_dagster_tests.docker.conftest import docker
 
-pytestmark = [pytest.mark.docker, pytest.mark.sandbox, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.docker, pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(600)]
 
 
 def test_the_project_is_the_stores_of_the_platforms_file_on_loopback(

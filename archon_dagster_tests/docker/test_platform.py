@@ -121,6 +121,7 @@ def test_a_stopped_platform_starts_in_order_with_its_data(context: OperationCont
     assert context.fingerprints() == before
 
 
+@pytest.mark.long
 def test_a_service_whose_network_is_gone_is_made_anew(context: OperationContext, project: Compose) -> None:
     """It runs, healthy for itself, and nobody reaches it: a restart of the same container does not help."""
     watched = Watched(context.settings, context.runtime)
@@ -134,6 +135,7 @@ def test_a_service_whose_network_is_gone_is_made_anew(context: OperationContext,
     assert context.fingerprints() == before
 
 
+@pytest.mark.long
 def test_a_removed_network_is_made_again_with_who_was_on_it(context: OperationContext, project: Compose) -> None:
     watched = Watched(context.settings, context.runtime)
     watched.look()

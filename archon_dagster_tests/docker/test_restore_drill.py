@@ -154,6 +154,7 @@ def test_the_backup_is_restored_into_containers_of_its_own_and_is_identical(
     assert not [mount["Name"] for one in seen for mount in one["Mounts"] if mount.get("Name") in volumes]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", ["read the artifacts", "restore graph"])
 def test_a_cancelled_drill_removes_its_containers_and_records_nothing(
     context: OperationContext, backup: Manifest, step: str
@@ -165,6 +166,7 @@ def test_a_cancelled_drill_removes_its_containers_and_records_nothing(
     assert len(drills(context, backup)) == before
 
 
+@pytest.mark.long
 def test_a_difference_fails_the_backup(context: OperationContext, project: Compose, backup: Manifest) -> None:
     def write() -> None:
         (there,) = containers_of_drills(project)
@@ -178,6 +180,7 @@ def test_a_difference_fails_the_backup(context: OperationContext, project: Compo
     assert run_drill(context, DrillRequest(backup.id, ("relational",))).recorded
 
 
+@pytest.mark.long
 def test_an_image_that_is_not_there_says_nothing_against_the_backup(
     context: OperationContext, project: Compose, backup: Manifest
 ) -> None:
@@ -197,6 +200,7 @@ def test_an_image_that_is_not_there_says_nothing_against_the_backup(
     assert len(drills(context, backup)) == before
 
 
+@pytest.mark.long
 def test_what_a_killed_drill_has_left_is_found_by_its_labels_and_removed(
     context: OperationContext, project: Compose
 ) -> None:
@@ -217,6 +221,7 @@ def test_what_a_killed_drill_has_left_is_found_by_its_labels_and_removed(
     assert containers_of_drills(project) == []
 
 
+@pytest.mark.long
 def test_a_killed_drill_whose_directory_is_gone_is_found_all_the_same(
     context: OperationContext, project: Compose
 ) -> None:
@@ -230,6 +235,7 @@ def test_a_killed_drill_whose_directory_is_gone_is_found_all_the_same(
         assert removed == (name,)
 
 
+@pytest.mark.long
 def test_from_a_container_the_servers_are_reached_on_a_network_of_their_own(
     context: OperationContext, project: Compose, home: Path, backup: Manifest
 ) -> None:

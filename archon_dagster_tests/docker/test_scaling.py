@@ -210,6 +210,7 @@ def test_replicas_that_do_not_start_bring_back_the_number_before(platform: Platf
     assert "SEARCH_REPLICAS=1\n" in (platform.project.directory / ".env").read_text()
 
 
+@pytest.mark.long
 def test_the_autoscaler_follows_the_processor_up_and_down(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "ARCHON_HOME": str(platform.home), "ARCHON_PROJECT_DIR": str(platform.project.directory),

@@ -48,7 +48,10 @@ from archon_dagster_tests.unit.health.samples import sample
 from archon_dagster_tests.unit.platform_double import failing
 from archon_dagster_tests.unit.test_dagster_shell import Shell, empty
 
-pytestmark = pytest.mark.filterwarnings("ignore:Parameter `repository_def`")  # of Dagster's builder of contexts
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Parameter `repository_def`"),  # of Dagster's builder of contexts
+    pytest.mark.long,
+]
 
 UI = "http://127.0.0.1:3000"
 

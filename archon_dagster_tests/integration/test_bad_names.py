@@ -24,7 +24,7 @@ from archon_dagster_tests.integration.store_server import StoreServer
 from archon_dagster_tests.integration.test_graph import Graph
 from archon_dagster_tests.unit.repository.conftest import window
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.long]
 
 COLLECTIONS = ["a.b", "...", ".hidden", "collections", "ünï ☃ 名前", "two\ttabs", "quotes 'n'", "a+b%20c", "x" * 180]
 DATABASES = ["..", "globals", "/etc/passwd", "a/b", "a//b", "back\\slash", "two\ttabs", "ünï ☃ \"q\" 'n'", "-d", "a=b"]

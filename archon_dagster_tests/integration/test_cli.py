@@ -103,6 +103,7 @@ def test_verify_reads_every_artifact(shell: Shell, backup: str) -> None:
     assert {artifact["state"] for artifact in found["artifacts"]} == {"verified"}
 
 
+@pytest.mark.long
 def test_a_plan_changes_nothing(shell: Shell, backup: str) -> None:
     before = shell.json("fingerprint")
     plan = shell.json("restore", backup, "--plan")
@@ -110,6 +111,7 @@ def test_a_plan_changes_nothing(shell: Shell, backup: str) -> None:
     assert shell.json("fingerprint") == before
 
 
+@pytest.mark.long
 def test_a_direct_restore_of_one_store(shell: Shell, backup: str) -> None:
     before = shell.json("fingerprint")
     lifecycle.wipe(shell.platform.home, "relational")
@@ -156,6 +158,7 @@ def test_status_says_what_is_there(shell: Shell, backup: str) -> None:
     assert {line["service"] for line in status["services"]} == {*shell.platform.services, *externals}
 
 
+@pytest.mark.long
 def test_an_unknown_backup(shell: Shell, backup: str) -> None:
     assert "there is no backup 'nothing'" in shell.fails(3, "backups", "show", "nothing")
     shell.fails(3, "restore", "19990101", "--confirm", "RESTORE")
@@ -167,6 +170,7 @@ def test_a_missing_word_touches_nothing(shell: Shell, backup: str, words: tuple[
     assert "--confirm RESTORE" in shell.fails(2, *words)
 
 
+@pytest.mark.long
 def test_wrong_names_are_usage_errors(shell: Shell) -> None:
     assert "unknown store" in shell.fails(2, "backup", "--only", "everything")
     known = shell.fails(2, "sandbox", "kill", "nothing")
