@@ -25,6 +25,7 @@ from archon_dagster.platform.readiness import wait_until_ready
 from archon_dagster.platform.runtime import compose_engine as engines
 from archon_dagster.platform.runtime.compose import ComposeRuntime
 from archon_dagster.platform.runtime.compose_project import ComposeProject
+from archon_dagster.platform.runtime.compose_variables import variable
 from archon_dagster.platform.runtime.process_spec import ProcessSpec, read_spec, write_private
 from archon_dagster.sandbox import environment as env
 from archon_dagster.sandbox import lifecycle, postgres
@@ -175,11 +176,11 @@ def _write_variables(layout: Layout) -> None:
 
 
 def _write_project(layout: Layout, names: tuple[str, ...]) -> None:
-    services = {name: _service(read_spec(layout.directory(name)), layout.home) for name in names}
+    services = {name: _service(name, read_spec(layout.directory(name)), layout.home) for name in names}
     _file(layout).write_text(json.dumps({"services": services}, indent=1))  # JSON is YAML
 
 
-def _service(spec: ProcessSpec, home: Path) -> dict[str, Any]:
+def _service(name: str, spec: ProcessSpec, home: Path) -> dict[str, Any]:
     program = ["python3" if spec.command[0] == sys.executable else spec.command[0], *spec.command[1:]]
     path = os.pathsep.join([*map(str, spec.path), "/usr/local/bin", "/usr/bin", "/bin"])
     python = {"PYTHONPATH": f"{_CHECKOUT}:{_SITE}", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
@@ -189,7 +190,9 @@ def _service(spec: ProcessSpec, home: Path) -> dict[str, Any]:
         "environment": _all_escaped({"PATH": path, **python, **spec.env, **spec.exec_env}),
         "env_file": [str(file) for file in spec.env_files],
         "working_dir": str(spec.cwd), "volumes": [f"{where}:{where}:{mode}" for where, mode in mounts.items()],
-        "stop_signal": signal.Signals(spec.stop_signal).name,
+        "stop_signal": signal.Signals(spec.stop_signal).name, "pull_policy": "never",
+        "deploy": {"resources": {"limits": {what: f"${{{variable(name, what.upper())}:-0}}"
+                                            for what in ("cpus", "memory")}}},
     }  # fmt: skip
     if spec.user is not None:
         service["user"] = f"{spec.user[0]}:{spec.user[1]}"

@@ -31,7 +31,7 @@ LAUNCHED: dict[str, tuple[str, dict[str, Any]]] = {
     "validate_configuration": ("look_at_file", {"path": "next.env"}),
     "update_configuration": ("apply_file", {"path": "next.env", "confirm": "APPLY"}),
     "undo_configuration": ("go_back", {"confirm": "APPLY"}),
-    "scale_search": ("scale_replicas", {"replicas": 1}),
+    "scale_search": ("scale_replicas", {"replicas": 2}),
     "apply_resource_profile": (
         "apply_profile", {"profile": "custom", "custom": {"archon-search": {"cpus": "1", "memory": "2G"}}},
     ),
@@ -52,7 +52,8 @@ LAUNCHED: dict[str, tuple[str, dict[str, Any]]] = {
 # what a platform of this kind cannot do is refused with the reason
 REFUSED = {
     "processes": {"security_updates": "no images"},
-    "compose": {"scale_search": "port of its own"},
+    # these containers share the host's network, and their servers listen on its loopback only
+    "compose": {"scale_search": "does not read SEARCH_REPLICAS", "restore_drill": "it runs no more"},
 }[RUNTIME]
 
 
