@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -93,6 +96,26 @@ def test_a_backup_shows_as_assets_checks_and_a_partition(shell: Shell) -> None:
     run = shell.instance.get_run_by_id(result.run_id)
     assert run is not None
     assert run.tags["archon/backup"] == backup
+
+
+def test_the_numbers_of_a_backup_are_those_of_its_manifest(shell: Shell) -> None:
+    shell.backup()
+    result = shell.backup()
+    manifest = shell.platform.repository.resolve("latest")
+    told = {
+        event.asset_key: {name: value.value for name, value in event.materialization.metadata.items()}
+        for event in result.get_asset_materialization_events()
+        if event.asset_key is not None
+    }
+    sealed, graph = told[SEALED], told[PARTS["graph"][0]]
+    assert (sealed["size (bytes)"], sealed["added (bytes)"]) == (manifest.bytes_read, 0)
+    assert sealed["deduplicated (share)"] == 1.0  # nothing had changed
+    assert sealed["duration (s)"] == pytest.approx(manifest.duration, abs=0.001)
+    (artifact,) = manifest.of_store("graph")
+    assert (graph["size (bytes)"], graph["chunks"]) == (artifact.size, len(artifact.chunks))
+    assert {name: graph[name] for name in artifact.counts} == artifact.counts
+    assert graph["fingerprint"] == manifest.fingerprint("graph").digest  # type: ignore[union-attr]
+    assert "duration (s)" in graph and told[CATALOGUE]["backup"] == manifest.id
 
 
 def test_a_subset_of_the_stores_materializes_only_its_assets(shell: Shell) -> None:
@@ -244,6 +267,15 @@ def test_a_restore_runs_and_marks_the_live_assets(shell: Shell) -> None:
     assert shell.platform.stores["graph"].records()["0"] == b"graph 0"
     events = result.get_asset_materialization_events()
     assert [event.asset_key for event in events] == [GRAPH]
+    manifest = shell.platform.repository.resolve("latest")
+    told = {name: value.value for name, value in events[0].materialization.metadata.items()}
+    assert (told["backup"], told["stores"], told["catalogue"]) == (manifest.id, "graph", CATALOGUE)
+    assert told["RTO measured (s)"] >= 0 and told["RTO objective (s)"] > 0
+    assert told["safety backup"] in {entry.id for entry in shell.platform.repository.backups()} - {manifest.id}
+    wanted = dg.AssetRecordsFilter(CATALOGUE, asset_partitions=[manifest.id])
+    (seen,) = shell.instance.fetch_observations(wanted, limit=1).records
+    assert seen.asset_observation is not None
+    assert seen.asset_observation.metadata["restored by"].value == result.run_id  # the backup names the run
 
 
 @pytest.mark.parametrize("config", [{}, {"confirm": "yes"}, {"confirm": "RESTORE", "only": ["everything"]}])
@@ -303,6 +335,29 @@ def test_schedules(name: str, running: bool, stores: list[str]) -> None:
     assert tick.run_requests is not None
     config = tick.run_requests[0].run_config["ops"]["take_backup"]["config"]
     assert config == {"kind": "scheduled", "stores": stores, "portable": name == "daily_backup"}
+
+
+def test_schedules_tick_by_the_clock_of_the_operators() -> None:
+    """They are made when they are imported."""
+    script = (
+        "from archon_dagster.definitions import defs\n"
+        "for one in defs.get_repository_def().schedule_defs:\n"
+        "    print(one.name, one.cron_schedule, one.execution_timezone, sep='|')"
+    )
+    environment = {**os.environ, "ARCHON_TIMEZONE": "Europe/Berlin", "ARCHON_RETENTION_CRON": "30 5 * * *"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.splitlines() == [
+        "daily_backup|0 3 * * *|Europe/Berlin",
+        "daily_trim|40 5 * * *|Europe/Berlin",
+        "hourly_backup|0 * * * *|Europe/Berlin",
+        "quarter_hourly_backup|*/15 * * * *|Europe/Berlin",
+        "remove_drill_leftovers|41 * * * *|None",  # every hour is the same everywhere
+        "restore_drill|0 6 * * 6|Europe/Berlin",
+        "retention|30 5 * * *|Europe/Berlin",
+        "weekly_maintenance|0 4 * * 0|Europe/Berlin",
+    ]
 
 
 def test_a_tick_is_skipped_while_a_backup_is_under_way() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -138,8 +139,21 @@ def open_vectors(settings: Settings) -> VectorStore:
         settings.qdrant_url,
         settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None,
         live_limit=settings.live_fingerprint_limit,
+        free_space=lambda: _free_beside(settings.qdrant_storage),
         ledger=settings.home / "state" / "qdrant-snapshots.json",
     )
+
+
+def _free_beside(storage: Path | None) -> int | None:
+    """Free bytes where the server writes its snapshots: by default beside its storage, if that can be seen from here.
+
+    Where the storage alone is mounted, the snapshots are on a disk that nobody here knows.
+    """
+    snapshots = storage.parent / "snapshots" if storage is not None else None
+    try:
+        return shutil.disk_usage(snapshots).free if snapshots is not None else None
+    except OSError:
+        return None
 
 
 def _summary(collection: state.Collection) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from archon_dagster.health.evaluation import Change, Policy, ServiceState, advance
+from archon_dagster.health.monitor import policy_of
+from archon_dagster.platform.settings import load_settings
 from archon_dagster_tests.unit.health.samples import sample
 
 POLICY = Policy(failures=3, successes=2, flap_changes=4, flap_window=100.0, unknown_after=50.0)
@@ -45,6 +47,19 @@ def test_what_is_good_at_first_sight_is_believed_at_once() -> None:
 def test_what_is_bad_at_first_sight_has_to_be_confirmed() -> None:
     assert Story().see("dead", "dead").told == []
     assert Story().see("dead", "dead", "dead").told == [("unknown", "unhealthy")]
+
+
+def test_a_service_with_numbers_of_its_own_is_confirmed_by_them_and_no_other() -> None:
+    settings = load_settings(ARCHON_HEALTH_POLICIES={"archon-search": {"failures": 1, "successes": 4}})
+    search, qdrant = (Story(policy_of(name, settings)).see("good") for name in ("archon-search", "qdrant"))
+    for story in (search, qdrant):
+        story.see("dead")
+    assert (search.state.state, qdrant.state.state) == ("unhealthy", "healthy")
+    qdrant.see("dead", "dead")
+    for story in (search, qdrant):
+        story.see("good", "good", "good")
+    assert (search.state.state, qdrant.state.state) == ("unhealthy", "healthy")
+    assert search.see("good").state.state == "healthy"
 
 
 @pytest.mark.parametrize("lost", [1, 2])
