@@ -72,17 +72,28 @@ def test_a_backup_without_a_webserver_is_a_run_on_the_instance(shell: Shell, bac
         assert instance.event_log_storage.get_pool_limits()[0].limit == 1
 
 
-def test_a_direct_backup_needs_no_dagster(shell: Shell, backup: str) -> None:
-    environment = {**os.environ, "ARCHON_HOME": str(shell.platform.home)}
+def without_dagster(shell: Shell, *words: str, within: float = 240) -> subprocess.CompletedProcess[str]:
+    """The command where Dagster is what is broken: it cannot be imported."""
     script = (
         "import sys; sys.modules['dagster'] = None\n"
         "from archon_dagster.cli.main import run\n"
-        "sys.argv = ['archon', 'backup', '--direct', '--json', '--note', 'no Dagster']\n"
+        f"sys.argv = {['archon', *words]!r}\n"
         "run()"
     )
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "ARCHON_HOME": str(shell.platform.home)}
+    return subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True,
+                          timeout=within, check=False)  # fmt: skip
+
+
+def test_a_direct_backup_and_a_direct_restore_need_no_dagster(shell: Shell, backup: str) -> None:
+    done = without_dagster(shell, "backup", "--direct", "--json", "--note", "no Dagster")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["manifest"]["note"] == "no Dagster"
+    taken = json.loads(done.stdout)["manifest"]
+    assert taken["note"] == "no Dagster"
+    before = shell.json("fingerprint")
+    done = without_dagster(shell, "restore", taken["id"], "--only", "graph", "--confirm", "RESTORE", "--direct")
+    assert done.returncode == 0, done.stderr
+    assert shell.json("fingerprint") == before
 
 
 def test_the_list_shows_it(shell: Shell, backup: str) -> None:
@@ -308,23 +319,15 @@ def test_status_names_an_emptied_store_and_the_way_back(shell: Shell) -> None:
 
 
 def test_status_answers_within_its_time_when_every_server_is_frozen_and_without_dagster(shell: Shell) -> None:
-    environment = {**os.environ, "ARCHON_HOME": str(shell.platform.home)}
-    script = (
-        "import sys; sys.modules['dagster'] = None\n"
-        "from archon_dagster.cli.main import run\n"
-        "sys.argv = ['archon', 'status', '--json']\n"
-        "run()"
-    )
+    good = shell.json("backup", "--direct")["manifest"]["id"]
     services = shell.platform.services
     shell.platform.runtime.pause(*services)
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=40, check=False
-        )
+        done = without_dagster(shell, "status", "--json", within=40)
     finally:
         shell.platform.runtime.unpause(*services)
     assert done.returncode == 6, done.stderr
     found = json.loads(done.stdout)
     assert {line["ready"] for line in found["services"] if line["state"] != "external"} == {False}
     assert "archon sandbox kill" in found["next"]
-    assert found["last_good_backup"] is not None
+    assert found["last_good_backup"] == good
