@@ -146,7 +146,7 @@ def quoted(name: str) -> str:
 def choose(bolt: Bolt) -> Dialect:
     """Ask the server who it is, and teach the connection that server's ways."""
     from archon_dagster.stores.graph.memgraph import Memgraph, memgraph_version
-    from archon_dagster.stores.graph.neo4jlike import ArcadeDB, Neo4jLike, arcadedb_version
+    from archon_dagster.stores.graph.neo4jlike import ArcadeDB, Neo4j, arcadedb_version
 
     dialect: Dialect
     if (version := memgraph_version(bolt)) is not None:
@@ -154,6 +154,6 @@ def choose(bolt: Bolt) -> Dialect:
     else:
         agent = bolt.agent()
         arcade = arcadedb_version(agent)
-        dialect = ArcadeDB(arcade) if arcade is not None else Neo4jLike(agent.removeprefix("Neo4j/"))
+        dialect = ArcadeDB(arcade) if arcade is not None else Neo4j(agent.removeprefix("Neo4j/"))
     bolt.conflicts, bolt.unlimited = dialect.conflicts, dialect.unlimited
     return dialect

@@ -1,4 +1,7 @@
-"""Servers that follow Neo4j: its ``SHOW INDEXES``, its ``CREATE INDEX FOR``, its agent string. ArcadeDB is one.
+"""Neo4j, and servers that follow it: its ``SHOW INDEXES``, its ``CREATE INDEX FOR``, its agent string.
+
+Neo4j tells how each index and constraint is made again, whatever its kind (text, point, full-text, vector, …), with
+its name and settings; that statement is what a restore into a Neo4j uses (seen on 5.26).
 
 What is particular to ArcadeDB, all of it measured (26.10): a read transaction is not repeatable; map values and
 labels that are empty or contain ``~`` are rejected; a datetime with an offset and no zone name loses the offset
@@ -34,17 +37,16 @@ def arcadedb_version(agent: str) -> str | None:
 
 
 class Neo4jLike(Dialect):
-    """Neo4j's own statements."""
+    """Neo4j's statements, as far as others have them too."""
 
-    name = "neo4j"
-
-    def state(self, bolt: Bolt) -> State:
-        return State(not_covered=("users, roles and settings of the graph server",))
+    columns = ""
+    by_itself: tuple[str, ...] = ()
+    """Types of constraints that the server makes and that cannot be dropped."""
 
     def schema(self, bolt: Bolt) -> list[SchemaObject]:
-        indexes = [index_of(row) for row in _table(bolt, "SHOW INDEXES") if _is_ours(row)]
-        constraints = [constraint_of(row) for row in _table(bolt, "SHOW CONSTRAINTS")]
-        return indexes + [item for item in constraints if item is not None]
+        indexes = [index_of(row) for row in _table(bolt, f"SHOW INDEXES{self.columns}") if _is_ours(row)]
+        constraints = _table(bolt, f"SHOW CONSTRAINTS{self.columns}")
+        return indexes + [constraint_of(row) for row in constraints if row["type"] not in self.by_itself]
 
     def create(self, item: SchemaObject) -> list[str]:
         properties = [f"x.{quoted(name)}" for name in item.properties]
@@ -64,10 +66,34 @@ class Neo4jLike(Dialect):
         return [f"DROP {item.kind.upper()} {quoted(name)}"] if name else []
 
 
+class Neo4j(Neo4jLike):
+    """Neo4j itself."""
+
+    name = "neo4j"
+    columns = " YIELD *"  # without it the statement is left out
+
+    def state(self, bolt: Bolt) -> State:
+        return State(not_covered=("users, roles and settings of the graph server",))
+
+    def create(self, item: SchemaObject) -> list[str]:
+        statement = item.options.get("create") if item.kind in ("index", "constraint") else None
+        return [statement] if statement else super().create(item)
+
+    def refuses(self, labels: Sequence[str], properties: dict[str, Json], line: bytes) -> str | None:
+        for name in (*labels, *properties):
+            if not name or "\0" in name:
+                return f"the name {name!r} (it must not be empty or contain a NUL)"
+        for name, value in properties.items():
+            if isinstance(value, list | dict) and (what := _unstorable(value)):
+                return f"{what} in property {name!r}"
+        return None
+
+
 class ArcadeDB(Neo4jLike):
     """ArcadeDB's Bolt plugin; the sandbox's graph."""
 
     name = "arcadedb"
+    by_itself = ("NODE_PROPERTY_TYPE",)
     schema_first = True
     READ = "datetime"
     ENDS = "MATCH (a), (b) WHERE id(a) = r.a AND id(b) = r.b"  # three times as fast here as one after the other
@@ -103,6 +129,22 @@ class ArcadeDB(Neo4jLike):
         return {name: offset_as_text(value) for name, value in properties.items()}
 
 
+def _unstorable(value: Json) -> str | None:
+    """What a Neo4j rejects, or changes: it makes ``[1.0, 1.0]`` of ``[1, 1.0]``."""
+    (kind, content), *_ = leaves(value)
+    if kind in ("map", "enum"):
+        return f"the {kind}"
+    if kind != "list":
+        return None
+    kinds = [next(leaves(item)) for item in content]
+    for inside, _ in kinds:
+        if inside in ("null", "list", "map", "enum", "bytes"):
+            return f"the list with a {inside} inside"
+    if len({(inside, what[0] if inside == "Point" else None) for inside, what in kinds}) > 1:
+        return "the list of several types of values"
+    return None
+
+
 def _has_bare_offset(kind: str, content: Any) -> bool:
     return kind == "DateTime" and not content.endswith("]")
 
@@ -123,14 +165,17 @@ def _is_ours(row: dict[str, Any]) -> bool:
 
 def index_of(row: dict[str, Any]) -> SchemaObject:
     kind = _INDEXES.get((row["type"], row["entityType"]), f"{row['entityType']} {row['type']}".lower())
-    on = (row.get("labelsOrTypes") or [None])[0]
-    return SchemaObject("index", kind, on=on, properties=tuple(row["properties"]), options={"name": row["name"]})
+    return SchemaObject("index", kind, **_common(row))
 
 
-def constraint_of(row: dict[str, Any]) -> SchemaObject | None:
-    """``None`` for type constraints: ArcadeDB makes them by itself and they cannot be dropped."""
-    if row["type"] == "NODE_PROPERTY_TYPE":
-        return None
-    kind = _CONSTRAINTS.get(row["type"], row["type"].lower())
-    on = (row.get("labelsOrTypes") or [None])[0]
-    return SchemaObject("constraint", kind, on=on, properties=tuple(row["properties"]), options={"name": row["name"]})
+def constraint_of(row: dict[str, Any]) -> SchemaObject:
+    return SchemaObject("constraint", _CONSTRAINTS.get(row["type"], row["type"].lower()), **_common(row))
+
+
+def _common(row: dict[str, Any]) -> dict[str, Any]:
+    """A full-text index may be on several labels."""
+    options = {"name": row["name"]}
+    if statement := row.get("createStatement"):
+        options["create"] = statement
+    on = "|".join(row.get("labelsOrTypes") or ()) or None
+    return {"on": on, "properties": tuple(row["properties"]), "options": options}
