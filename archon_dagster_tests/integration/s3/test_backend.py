@@ -8,6 +8,7 @@ import logging
 import tracemalloc
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +58,13 @@ def test_an_object_whose_etag_changes_when_it_is_touched_is_still_the_same(serve
     assert backend.get("locks/x").data == b"next"
 
 
+def uploads(backend: S3Backend, key: str) -> list[Any]:
+    """Unfinished uploads whose name begins so."""
+    client, address = backend._bucket.client, backend._bucket.address
+    answer = client.list_multipart_uploads(Bucket=address.bucket, Prefix=address.prefix + key)
+    return list(answer.get("Uploads", ()))
+
+
 def test_parts_that_cannot_be_sent_leave_no_upload_behind(
     strict: Server, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,8 +74,7 @@ def test_parts_that_cannot_be_sent_leave_no_upload_behind(
     proxy.fail("broken", method="PUT", containing="partNumber=2")
     with pytest.raises(RepositoryError, match="error of its own"):
         backend.put("cache/large", bytes(13 * MIB))
-    client, bucket = backend._bucket.client, backend._bucket.address
-    assert not client.list_multipart_uploads(Bucket=bucket.bucket, Prefix=bucket.prefix).get("Uploads")
+    assert not uploads(backend, "cache/large")
     assert backend.exists("cache/large") is None
 
 
@@ -75,8 +82,10 @@ def test_an_upload_that_a_dead_writer_left_is_swept_and_one_in_progress_is_not(
     strict: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = strict.backend()  # moto says of every upload that it was begun in 2010
-    client = backend._bucket.client
-    client.create_multipart_upload(**raw(backend, "chunks/ab/cd"))
+    backend._bucket.client.create_multipart_upload(**raw(backend, "chunks/ab/cd"))
+    assert uploads(backend, "chunks/ab/cd")
+    if strict.kind == "endpoint" and not uploads(backend, "chunks/"):
+        pytest.skip("the endpoint that is named lists uploads by their whole name only (MinIO, which sweeps by itself)")
     assert backend.sweep("chunks/") == 0
     monkeypatch.setattr(sweeping, "_ABANDONED_AFTER", timedelta(days=-1))
     assert backend.sweep("backups/") == 0
@@ -169,7 +178,7 @@ def test_a_locked_version_survives_what_the_backend_does(server: Server) -> None
     kept = client.get_object(Bucket=bucket, Key="chunks/ab/cd", VersionId=version)
     with kept["Body"] as body:
         assert body.read() == b"content"
-    with pytest.raises(client.exceptions.ClientError, match="AccessDenied"):
+    with pytest.raises(client.exceptions.ClientError, match=r"AccessDenied|WORM protected"):  # AWS, MinIO
         client.delete_object(Bucket=bucket, Key="chunks/ab/cd", VersionId=version)
 
 
