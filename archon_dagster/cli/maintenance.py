@@ -19,7 +19,7 @@ from archon_dagster.maintenance.journal import Journal
 from archon_dagster.maintenance.packages import CONFIRMATION
 from archon_dagster.maintenance.pip_check import installed
 from archon_dagster.maintenance.step import MaintenanceContext
-from archon_dagster.maintenance.updates import go_back, update
+from archon_dagster.maintenance.updates import go_back, require_compose, update
 from archon_dagster.maintenance.weekly import choose, raise_for_failure
 from archon_dagster.maintenance.weekly import run as run_steps
 from archon_dagster.platform.runtime.open import open_runtime
@@ -65,10 +65,12 @@ def run(
 def status(as_json: Json = False) -> None:
     """What the last maintenance run did, and where it ended."""
     journal = journals.load(load_settings().home)
-    if journal is None:
+    if journal is not None:
+        _show(journal, as_json)
+    elif as_json:
+        print_json(None)
+    else:
         console.print("no maintenance has been done here yet: archon maintenance run")
-        return
-    _show(journal, as_json)
 
 
 def security_updates(
@@ -81,10 +83,12 @@ def security_updates(
     """New images, service by service behind a health gate; back to the old ones at the first failure."""
     settings = load_settings()
     runtime = open_runtime(settings)
-    if plan or runtime.kind != "compose":
+    asked = bool(confirm) or return_
+    if plan or (runtime.kind != "compose" and not asked):
         made = {"services": runtime.image_digests(), "packages": dict(installed())}
-        print_json(made) if as_json else _say_made(made, runtime.kind)
+        print_json({"runtime": runtime.kind, **made}) if as_json else _say_made(made, runtime.kind)
         return
+    require_compose(runtime)
     if confirm != UPDATE:
         raise ConfirmationMissing(
             "services are replaced, and this was not confirmed; nothing was touched",
@@ -92,7 +96,8 @@ def security_updates(
         )
     if return_:
         names = run_here(settings, go_back, quiet=as_json, cleanup_limit=CLEANUP_LIMIT)
-        console.print(f"put back: {', '.join(names) or 'nothing: every service runs on the recorded image'}")
+        said = f"put back: {', '.join(names) or 'nothing: every service runs on the recorded image'}"
+        print_json({"put_back": names}) if as_json else console.print(said)
     elif direct:
         result = run_here(settings, update, quiet=as_json, cleanup_limit=CLEANUP_LIMIT)
         print_json({"good": result.good, "changed": result.changed, "put_back": result.returned, "why": result.why})

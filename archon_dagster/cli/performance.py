@@ -65,10 +65,10 @@ def performance(
         config = {"renew_baseline": baseline, "accept": accept}
         _submit(settings, "performance_report", {"ops": {"measure_performance": {"config": config}}}, as_json)
         found = latest(settings.home)
-    if found is None:
+    if as_json:
+        print_json(None if found is None else {"headline": found.headline, "notes": notes(found), **_data(found)})
+    elif found is None:
         console.print("nothing was measured here yet: archon performance")
-    elif as_json:
-        print_json({"headline": found.headline, "notes": notes(found), **_data(found)})
     else:
         _show(found)
 
@@ -161,11 +161,11 @@ def _submit(settings: Settings, job: str, config: dict[str, Any], quiet: bool) -
 
 
 def _show(found: Report) -> None:
-    columns, right = TIMES, TIMES[1:]
-    console.print(table(plain(found.headline), columns, _plain(time_rows(found)), right=right, keep=columns[:1]))
+    keep = (TIMES[0], TIMES[-1])
+    console.print(table(plain(found.headline), TIMES, _plain(time_rows(found)), right=TIMES[1:-1], keep=keep))
     for area in AREAS:
         if rows := number_rows(found, area):
-            console.print(table(f"\n{TITLES[area]}", NUMBERS, _plain(rows), right=NUMBERS[1:]))
+            console.print(table(f"\n{TITLES[area]}", NUMBERS, _plain(rows), right=NUMBERS[1:-1], keep=NUMBERS[-1:]))
     if facts := fact_rows(found):
         console.print("")
         console.print(hanging([(plain(subject), plain(text)) for subject, text in facts]))
@@ -183,6 +183,7 @@ def _data(found: Report) -> dict[str, Any]:
         "renewed": found.renewed,
         "kept": found.kept,
         "drifts": list(found.drifts),
+        "history": list(found.history),
     }
 
 

@@ -31,11 +31,12 @@ def report(context: MaintenanceContext) -> Done:
     history = read(file, _FILE) or []
     now = look(settings, time.time)
     write(file, _FILE, bounded([*history, *now]))
-    lines, critical = [], []
+    lines, critical, warning = [], [], False
     for sample in now:
         days = days_until_full([one for one in history if one.disk == sample.disk], sample)
         line = in_words(sample, days, settings)
         lines.append(line)
+        warning |= warns(sample, days, settings)
         if sample.used / sample.total >= settings.maintenance_disk_critical:
             critical.append(line)
     if critical:
@@ -43,7 +44,7 @@ def report(context: MaintenanceContext) -> Done:
             f"a disk is nearly full: {'; '.join(critical)}",
             todo="free space: archon backups, old logs, images (docker system df); below 64 MiB Qdrant refuses writes",
         )
-    return Done("; ".join(lines), tuple(lines))
+    return Done("; ".join(lines), tuple(lines), warning=warning)
 
 
 def bounded(samples: Sequence[Sample]) -> list[Sample]:
@@ -69,5 +70,10 @@ def in_words(sample: Sample, days: float | None, settings: Settings) -> str:
     line = f"{sample.disk}: {share:.0%} of {sample.total:,} bytes used"
     if days is not None:
         line += f", full in {days:.0f} days"
+    return f"{line} (warning)" if warns(sample, days, settings) else line
+
+
+def warns(sample: Sample, days: float | None, settings: Settings) -> bool:
+    """Whether it is rather full, or soon will be."""
     soon = days is not None and days <= settings.maintenance_disk_days
-    return f"{line} (warning)" if soon or share >= settings.maintenance_disk_warn else line
+    return soon or sample.used / sample.total >= settings.maintenance_disk_warn

@@ -28,7 +28,10 @@ def headline(journal: Journal) -> str:
     failed = [one.step for one in journal.results.values() if one.state == "failed"]
     if failed:
         return f"the maintenance ended with failures: {', '.join(failed)}"
-    return "the maintenance did not end; the next run goes on" if journal.ended is None else "the maintenance is done"
+    if journal.ended is None:
+        return "the maintenance did not end; the next run goes on"
+    warned = [one.step for one in journal.results.values() if one.warning]
+    return "the maintenance is done" + (f", with a warning: {', '.join(warned)}" if warned else "")
 
 
 def page(journal: Journal) -> str:

@@ -34,12 +34,14 @@ class Done:
     """What a step function returns.
 
     :param detail: a line for the report. :param lines: more of it. :param idle: there was nothing to do here.
+    :param warning: it is done, and somebody should read what it says.
     """
 
     detail: str
     lines: tuple[str, ...] = ()
     idle: bool = False
     backup: str = ""
+    warning: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Result(BaseModel):
     seconds: float = 0.0
     lines: tuple[str, ...] = field(default=())
     backup: str = ""
+    warning: bool = False
 
     @property
     def finished(self) -> bool:

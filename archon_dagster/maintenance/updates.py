@@ -71,7 +71,7 @@ def update(
 
     :raises ArchonError: and anything else before the first service is replaced: none was touched.
     """
-    require_compose(operation)
+    require_compose(operation.runtime)
     images = images or EngineImages(operation.settings.compose_project)
     settings = operation.settings
     with operation.repository.lock(PURPOSE, check=operation.check) as lease:
@@ -79,8 +79,7 @@ def update(
             before = _record(operation, images)
         result = back_up_under_lock(operation, BackupRequest(note=f"before {PURPOSE}"), lease)
         raise_for_failed(result.manifest.id, result.checks)
-        before = before.model_copy(update={"backup": result.manifest.id})
-        recorded.save(settings.home, before)
+        before = recorded.begin(settings.home, before.model_copy(update={"backup": result.manifest.id}))
         window = open_window(settings.home, settings.maintenance_window, PURPOSE, time.time(), who="archon")
         try:
             return _fetch_and_replace(operation, images, fetch, before)
@@ -90,7 +89,7 @@ def update(
 
 def go_back(operation: OperationContext, images: Images | None = None) -> tuple[str, ...]:
     """Put back the recorded images and every service that runs on another one; which those were."""
-    require_compose(operation)
+    require_compose(operation.runtime)
     before = recorded.load(operation.settings.home)
     if before is None:
         raise ConfigurationError("no update has been recorded here; nothing was touched")
@@ -100,11 +99,11 @@ def go_back(operation: OperationContext, images: Images | None = None) -> tuple[
         return _put_back(operation, images, before, _services(operation, images, changed))
 
 
-def require_compose(operation: OperationContext) -> None:
+def require_compose(runtime: Runtime) -> None:
     """:class:`ConfigurationError` where there are no images."""
-    if operation.runtime.kind != "compose":
+    if runtime.kind != "compose":
         raise ConfigurationError(
-            f"there are no images here (ARCHON_RUNTIME={operation.runtime.kind}); nothing was touched",
+            f"there are no images here (ARCHON_RUNTIME={runtime.kind}); nothing was touched",
             todo="what is installed: archon security-updates --plan; upgrade the installation itself with pip",
         )
 
@@ -188,12 +187,14 @@ def _healthy(operation: OperationContext, name: str, cancel: threading.Event) ->
 
 def _put_back(operation: OperationContext, images: Images, before: Recorded, names: list[str]) -> tuple[str, ...]:
     """Every name stands for what it did, and the named services run on it again; not to be cancelled."""
+    now = {images.stands_for(reference) for reference in before.references.values()}
     for service, reference in before.references.items():
         images.put_back(reference, before.ids[service])
     for name in names:
         with telling(operation.report, f"put back {name}"):
             operation.runtime.recreate(name)
             _healthy(operation, name, threading.Event())
+    recorded.save(operation.settings.home, before.leaving(image for image in now if image is not None))
     return tuple(names)
 
 

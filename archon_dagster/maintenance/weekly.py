@@ -123,6 +123,7 @@ def _attempt(context: MaintenanceContext, step: MaintenanceStep) -> Result:
         detail=done.detail,
         lines=done.lines,
         backup=done.backup,
+        warning=done.warning,
     )
 
 

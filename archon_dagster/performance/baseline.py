@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from archon_dagster.context import OnNews
 from archon_dagster.errors import StoreError
 from archon_dagster.performance.comparison import compare
+from archon_dagster.performance.history import followed
 from archon_dagster.performance.measures import Measurement, Missing, Site
 from archon_dagster.performance.measuring import measure, silent
 from archon_dagster.performance.report import Report
@@ -74,7 +75,13 @@ def take_report(
     except StoreError as error:
         unknown = Missing(area="vectors", subject="tuning", why=f"whether it holds is not known: {error.what}")
         measurement = measurement.model_copy(update={"missing": (*measurement.missing, unknown)})
-    return keep(settings, replace(against_baseline(settings, measurement), drifts=drifts))
+    return keep(settings, replace(remembered(settings, against_baseline(settings, measurement)), drifts=drifts))
+
+
+def remembered(settings: Settings, found: Report) -> Report:
+    """A new report, with what the ones before have measured."""
+    before = latest(settings.home)
+    return replace(found, history=followed(before.history if before else (), found.measurement))
 
 
 def take_baseline(

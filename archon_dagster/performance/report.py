@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from archon_dagster.performance.comparison import Comparison
+from archon_dagster.performance.history import Point
 from archon_dagster.performance.measures import Measurement
 from archon_dagster.performance.tuning.drift import Drift
 
@@ -15,7 +16,7 @@ class Report:
 
     :param baseline: what it was compared with; ``None``: there was none.
     :param renewed: it is the baseline from now on. :param kept: why it is not, where it was to be.
-    :param drifts: tuning that was undone since.
+    :param drifts: tuning that was undone since. :param history: the newest reports, this one last.
     """
 
     measurement: Measurement
@@ -24,6 +25,7 @@ class Report:
     renewed: bool = False
     kept: str = ""
     drifts: tuple[Drift, ...] = ()
+    history: tuple[Point, ...] = ()
 
     @property
     def headline(self) -> str:

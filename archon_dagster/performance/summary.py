@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 from archon_dagster.backup.summary import duration_text, size_text
 from archon_dagster.performance.comparison import Change
+from archon_dagster.performance.history import drawn
 from archon_dagster.performance.measures import AREAS, Area, Reading
 
 if TYPE_CHECKING:
     from archon_dagster.performance.report import Report
 
-TIMES = ("question", "p50 ms", "p95 ms", "p99 ms", "answers", "bad")
-NUMBERS = ("what", "now", "baseline", "change")
+TIMES = ("question", "p50 ms", "p95 ms", "p99 ms", "answers", "bad", "p95 so far")
+NUMBERS = ("what", "now", "baseline", "change", "so far")
 _OF_TIMES = ("p50", "p95", "p99", "answers", "failed")
+_DRAWN = "p95"
 TITLES: dict[Area, str] = {
     "response_times": "services",
     "vectors": "Qdrant",
@@ -52,7 +54,15 @@ def time_rows(report: Report) -> list[tuple[str, ...]]:
     """A row of :data:`TIMES` for each question; what is worse than the baseline has that beside it."""
     values = {(one.subject, one.name): one for one in report.measurement.readings if one.name in _OF_TIMES}
     subjects = dict.fromkeys(subject for subject, _ in values)
-    return [(subject, *(_cell(report, values.get((subject, name))) for name in _OF_TIMES)) for subject in subjects]
+    return [
+        (subject, *(_cell(report, values.get((subject, name))) for name in _OF_TIMES),
+         _so_far(report, values.get((subject, _DRAWN))))
+        for subject in subjects
+    ]  # fmt: skip
+
+
+def _so_far(report: Report, reading: Reading | None) -> str:
+    return "·" if reading is None else drawn(report.history, reading)
 
 
 def _cell(report: Report, reading: Reading | None) -> str:
@@ -67,7 +77,7 @@ def number_rows(report: Report, area: Area) -> list[tuple[str, ...]]:
     """A row of :data:`NUMBERS` for each number of an area that is no response time."""
     changes = {change.reading.key: change for change in report.comparison.changes}
     return [
-        (f"{one.subject} {one.name}", value_text(one), *_beside(changes.get(one.key)))
+        (f"{one.subject} {one.name}", value_text(one), *_beside(changes.get(one.key)), _so_far(report, one))
         for one in report.measurement.of(area)
         if one.name not in _OF_TIMES
     ]
@@ -77,7 +87,7 @@ def all_rows(report: Report, area: Area) -> list[tuple[str, ...]]:
     """The same with the response times."""
     changes = {change.reading.key: change for change in report.comparison.changes}
     return [
-        (f"{one.subject} {one.name}", value_text(one), *_beside(changes.get(one.key)))
+        (f"{one.subject} {one.name}", value_text(one), *_beside(changes.get(one.key)), _so_far(report, one))
         for one in report.measurement.of(area)
     ]
 

@@ -217,3 +217,35 @@ def test_what_others_have_stopped_or_left_without_a_name_survives_the_images_ste
         docker("rm", "--force", container, check=False)
         docker("network", "rm", network, check=False)
         docker("rmi", "--force", first, second, check=False)
+
+
+def test_of_images_that_carry_no_label_of_the_project_exactly_the_replaced_ones_go(built: Built) -> None:
+    """As what is pulled: only the record of the updates knows that it was of this platform."""
+    maker = f"{built.project.name}-maker"
+
+    def fetch(version: str) -> Callable[[Runtime], None]:
+        def fetched(_: Runtime) -> None:
+            docker("tag", built.build(GOOD, version, of=maker), built.tag)
+            docker("rmi", f"{maker}:latest")  # only the name: it has the other one now
+
+        return fetched
+
+    def there() -> set[str]:
+        return set(docker("images", "--no-trunc", "-q").split())
+
+    try:
+        stranger = built.build(GOOD, "stranger", of=maker)
+        fetch("1")(built.project.runtime)
+        built.project.runtime.up(SERVICE)
+        first = built.running()
+        update(built.operation, fetch=fetch("2")).raise_for_failure()
+        second = built.running()
+        images.prune(MaintenanceContext(built.operation))
+        assert {stranger, first, second} <= there()
+        update(built.operation, fetch=fetch("3")).raise_for_failure()
+        images.prune(MaintenanceContext(built.operation))
+        assert there() & {stranger, first, second, built.running()} == {stranger, second, built.running()}
+    finally:
+        built.project.remove()
+        left = docker("images", "-q", "--filter", f"label=com.docker.compose.project={maker}").split()
+        docker("rmi", "--force", *dict.fromkeys(left), check=False)

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,34 +17,11 @@ import pytest
 
 from archon_dagster.repository.repository import Repository
 from archon_dagster.sandbox import lifecycle
-from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.sandbox.seed import seed
 from archon_dagster_tests.eventually import eventually
+from archon_dagster_tests.integration.shell import Shell
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
-
-
-@dataclass(frozen=True)
-class Shell:
-    """A shell in which ``archon`` works on one platform."""
-
-    platform: Sandbox
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "ARCHON_HOME": str(self.platform.home)}
-        command = [sys.executable, "-m", "archon_dagster.cli", *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
-
-    def json(self, *words: str, code: int = 0) -> Any:
-        done = self.run(*words, "--json")
-        assert done.returncode == code, done.stderr
-        return json.loads(done.stdout)
-
-    def fails(self, code: int, *words: str) -> str:
-        done = self.run(*words)
-        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-        assert "Traceback" not in done.stderr
-        return done.stderr
 
 
 @pytest.fixture(scope="module")

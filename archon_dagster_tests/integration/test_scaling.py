@@ -141,6 +141,38 @@ def test_the_job_and_the_command_say_what_they_did(sandbox: Sandbox, monkeypatch
     assert output.step_output_data.metadata["result"].value == f"{SEARCH}: 2 -> 1 replicas, all of them well"
 
 
+def launched(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, job: str, op: str, **config: object) -> str:
+    """What a run that is to fail has failed with."""
+    monkeypatch.setenv("ARCHON_HOME", str(sandbox.home))
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = defs.resolve_job_def(job).execute_in_process(
+            {"ops": {op: {"config": config}}}, instance=instance, raise_on_error=False
+        )
+        record = instance.get_run_by_id(run.run_id)
+    assert record is not None and record.status is dg.DagsterRunStatus.FAILURE
+    (failure,) = [event for event in run.all_events if event.is_step_failure]
+    return str(failure.step_failure_data.error)
+
+
+def reopened(sandbox: Sandbox) -> None:
+    """The platform is taken down, and started from what is on the disk."""
+    lifecycle.down(sandbox.home)
+    lifecycle.up(sandbox.home, owner_pid=os.getpid())
+
+
+def test_a_run_whose_new_replica_is_never_well_fails_and_the_number_before_outlives_the_platform(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scaling.scale(context(sandbox), 2)
+    misbehave(sandbox.home, SEARCH, "crash")
+    said = launched(sandbox, monkeypatch, "scale_search", "scale_replicas", replicas=4)
+    assert "was not scaled" in said and "runs 2 times again, and is well" in said
+    assert found(sandbox) == (2, 2)
+    behave(sandbox.home, SEARCH)
+    reopened(sandbox)
+    eventually(lambda: found(sandbox) == (2, 2))
+
+
 # resource profiles
 
 SMALL = {SEARCH: {"cpus": "1", "memory": "2G"}, "archon-intelligence": {"cpus": "1", "memory": "1536M"}}
@@ -184,6 +216,23 @@ def test_a_service_that_cannot_live_with_its_limits_takes_all_of_them_back(unlim
     assert {name: unlimited.runtime.limits(name) for name in unlimited.services} == before
     wait_until_ready([SEARCH, "archon-intelligence"], unlimited.settings, unlimited.runtime, 5.0)
     assert profiles.noted(unlimited.home) is None or profiles.noted(unlimited.home).profile == "custom"  # type: ignore[union-attr]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux are limits enforced")
+def test_a_run_whose_limits_are_too_tight_fails_and_the_ones_before_outlive_the_platform(
+    unlimited: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profiles.apply(context(unlimited), "custom", {SEARCH: SMALL[SEARCH]})
+    before, then = {name: unlimited.runtime.limits(name) for name in unlimited.services}, profiles.noted(unlimited.home)
+    tight = {SEARCH: {"cpus": "1", "memory": "8M", "reserved_memory": "8M"}}
+    said = launched(unlimited, monkeypatch, "apply_resource_profile", "apply_profile", profile="custom", custom=tight)
+    assert "the profile custom was taken back" in said and "archon-search are what they were" in said
+    assert profiles.noted(unlimited.home) == then
+    reopened(unlimited)
+    wait_until_ready([SEARCH], unlimited.settings, unlimited.runtime)
+    assert {name: unlimited.runtime.limits(name) for name in unlimited.services} == before
+    (one,) = unlimited.runtime.replicas(SEARCH).each
+    assert psutil.Process(int(one.instance)).rlimit(psutil.RLIMIT_DATA) == (2 * 2**30, 2 * 2**30)
 
 
 def test_an_unknown_profile_and_one_too_large_for_the_host_touch_nothing(

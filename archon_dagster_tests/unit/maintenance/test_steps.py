@@ -11,8 +11,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from archon_dagster.errors import ArchonError, ConfirmationMissing
-from archon_dagster.maintenance import disk, graph, logs, packages
+from archon_dagster.errors import ArchonError
+from archon_dagster.maintenance import disk, graph, logs
 from archon_dagster.maintenance.disk import KEPT, bounded, days_until_full
 from archon_dagster.maintenance.jobs import remove_old_runs
 from archon_dagster.maintenance.step import MaintenanceContext
@@ -118,24 +118,6 @@ def test_a_nearly_full_disk_is_a_failure(tmp_path: Path) -> None:
     object.__setattr__(platform.context, "settings", full)
     with pytest.raises(ArchonError, match="a disk is nearly full"):
         disk.report(context)
-
-
-def test_packages_are_not_installed_by_a_wrong_word(tmp_path: Path) -> None:
-    with pytest.raises(ConfirmationMissing, match="nothing was touched"):
-        packages.update(MaintenanceContext(Platform(tmp_path).context, confirm_packages="yes"))
-
-
-def test_packages_are_only_listed_unless_confirmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    called = tmp_path / "called"
-    apt = tmp_path / "bin" / "apt"
-    apt.parent.mkdir()
-    apt.write_text(f"#!/bin/sh\necho \"$@\" >> {called}\necho 'bash/stable 5.3 amd64 [upgradable from: 5.2]'\n")
-    apt.chmod(0o755)
-    (apt.parent / "apt-get").symlink_to(apt)
-    monkeypatch.setenv("PATH", f"{apt.parent}:/usr/bin:/bin")
-    done = packages.update(MaintenanceContext(Platform(tmp_path / "home").context))
-    assert done.lines == ("bash/stable 5.3 amd64 [upgradable from: 5.2]",)
-    assert called.read_text() == "list --upgradable\n"
 
 
 def test_old_runs_go_but_never_the_newest_of_a_job_or_one_that_runs() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
@@ -12,71 +10,14 @@ from archon_dagster.errors import ConfigurationError, DamagedBackup, ServiceErro
 from archon_dagster.health import windows
 from archon_dagster.maintenance import recorded
 from archon_dagster.maintenance.updates import go_back, update
-from archon_dagster.platform.runtime.protocol import Exec, Runtime
-from archon_dagster_tests.unit.platform_double import Platform, SwitchRuntime, failing
-
-SERVICES = ("web", "worker")  # outside of the catalogue: healthy is what runs
-
-
-class Containers(SwitchRuntime):
-    """Containers made from names that stand for images; an image named ``bad`` does not stay up."""
-
-    kind = "compose"  # type: ignore[assignment]
-
-    def __init__(self) -> None:
-        super().__init__(SERVICES)
-        self.names = dict.fromkeys((f"{name}:1" for name in SERVICES), "old")
-        self.made = dict.fromkeys(SERVICES, "old")
-        self.balancers: dict[str, str] = {}
-
-    def recreate(self, *services: str) -> None:
-        assert set(services) <= set(SERVICES), f"no such service here: {services}"
-        for name in services:
-            made = [name, *(one for one, balanced in self.balancers.items() if balanced == name)]
-            self.made |= {one: self.names[f"{one}:1"] for one in made}
-            bad = any(self.made[one] == "bad" for one in made)
-            self._set("recreate", [name], "exited" if bad else "running")
-
-    def balance(self, service: str) -> None:
-        """Put a container in front of a service that is no service of its own."""
-        self.balancers["balancer"] = service
-        self.names["balancer:1"] = self.made["balancer"] = "old"
-
-    def exec(self, service: str, command: Sequence[str], *, env: Any = None) -> Exec:
-        raise ServiceError(f"{service} has no pip")
-
-    # what the engine knows
-
-    def used(self) -> dict[str, tuple[str, str]]:
-        return {name: (f"{name}:1", image) for name, image in self.made.items()}
-
-    def parts(self) -> dict[str, str]:
-        return self.balancers
-
-    def stands_for(self, reference: str) -> str | None:
-        return self.names.get(reference)
-
-    def put_back(self, reference: str, image: str) -> None:
-        self.names[reference] = image
+from archon_dagster.platform.runtime.protocol import Runtime
+from archon_dagster_tests.unit.maintenance.containers import SERVICES, containers, fetch, on_containers
+from archon_dagster_tests.unit.platform_double import Platform, failing
 
 
 @pytest.fixture
 def platform(tmp_path: Path) -> Platform:
-    platform = Platform(tmp_path)
-    object.__setattr__(platform.context, "runtime", Containers())
-    object.__setattr__(platform.context, "settings", platform.settings.model_copy(update={"quiesce": "none"}))
-    return platform
-
-
-def containers(platform: Platform) -> Containers:
-    return cast(Containers, platform.context.runtime)
-
-
-def fetch(**images: str) -> Any:
-    def fetched(runtime: Runtime) -> None:
-        cast(Containers, runtime).names |= {f"{name}:1": image for name, image in images.items()}
-
-    return fetched
+    return on_containers(Platform(tmp_path))
 
 
 def test_only_what_has_changed_is_replaced(platform: Platform) -> None:
@@ -139,6 +80,25 @@ def test_a_killed_update_can_be_gone_back_from(platform: Platform) -> None:
     assert go_back(platform.context, engine) == ("web",)
     assert engine.made == dict.fromkeys(SERVICES, "old")
     assert recorded.images(platform.settings.home) == {"old"}
+
+
+def test_what_an_update_or_a_way_back_has_replaced_is_noted_and_what_is_gone_back_to_is_not(platform: Platform) -> None:
+    engine, home = containers(platform), platform.settings.home
+    update(platform.context, engine, fetch(web="second"))
+    assert recorded.replaced(home) == ()  # "old" is what would be gone back to
+    update(platform.context, engine, fetch(web="third", worker="other"))
+    assert recorded.images(home) == {"second", "old"}
+    update(platform.context, engine, fetch())
+    assert (recorded.images(home), recorded.replaced(home)) == ({"third", "other"}, ("old", "second"))
+    assert update(platform.context, engine, fetch(web="bad")).returned == ("web",)
+    assert recorded.replaced(home) == ("bad", "old", "second")
+    recorded.forget(home, {"old"})
+    assert recorded.replaced(home) == ("bad", "second")
+    update(
+        platform.context, engine, fetch(web="second")
+    )  # one that was replaced is back, and is gone back to next time
+    update(platform.context, engine, fetch())
+    assert (recorded.images(home), recorded.replaced(home)) == ({"second", "other"}, ("bad", "third"))
 
 
 def test_local_processes_have_no_images(tmp_path: Path) -> None:

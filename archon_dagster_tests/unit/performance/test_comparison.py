@@ -112,7 +112,7 @@ def test_what_is_worse_stands_beside_what_it_was(settings: Settings) -> None:
     now = measured(reading("p95", 90.0), reading("memory", 2.0**31, "qdrant", "services"), missing=(gone,))
     found = against_baseline(settings, now)
     assert time_rows(found)[0][:3] == ("archon-search", "·", "90.0 (was 10.0)")
-    assert number_rows(found, "services") == [("qdrant memory", "2.1 GB", "1.1 GB", "+100% WORSE")]
+    assert number_rows(found, "services") == [("qdrant memory", "2.1 GB", "1.1 GB", "+100% WORSE", "·")]
     said = "\n".join(notes(found))
     assert "worse: archon-search p95 10.0 ms -> 90.0 ms" in said and "graph: it is gone" in said
     assert "| archon-search | · | 90.0 (was 10.0) |" in page(found)
