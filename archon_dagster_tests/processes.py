@@ -1,4 +1,4 @@
-"""Which processes a home has left running."""
+"""Which processes a home has left running, and whom a process talks to."""
 
 from __future__ import annotations
 
@@ -19,3 +19,8 @@ def processes_under(home: Path) -> list[list[str]]:
         if process.pid != os.getpid() and (cwd.startswith(str(home)) or any(str(home) in part for part in command)):
             found.append(command)
     return found
+
+
+def remote_ports(pid: int) -> set[int]:
+    """Ports a process is connected to."""
+    return {one.raddr.port for one in psutil.Process(pid).net_connections("inet") if one.raddr}

@@ -94,7 +94,9 @@ class SmallPlatform:
             write_spec(directory, ProcessSpec(command=command, cwd=home))
         if "qdrant" in self.names:
             ports["QDRANT_URL"] = f"http://127.0.0.1:{ports['QDRANT_URL']}"
-        self.settings = load_settings(**{"ARCHON_HOME": home, "ARCHON_RUNTIME": "processes"} | ports | settings)
+        own = {"ARCHON_HOME": home, "ARCHON_RUNTIME": "processes"} | ports
+        self.environment = {name: str(value) for name, value in own.items()}  # leads a command to this platform
+        self.settings = load_settings(**own | settings)
         self.runtime = ProcessesRuntime(home / "services")
 
     def tell(self, service: str, what: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from archon_dagster.errors import ConfigurationError
+from archon_dagster.errors import ArchonError, ConfigurationError
 from archon_dagster.platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,18 +37,40 @@ def prepare(settings: Settings) -> Path:
         if not (home / "dagster.yaml").exists():
             shutil.copyfile(instance_configuration(), home / "dagster.yaml")
         made_for = home / ".prepared"
-        if not made_for.exists() or made_for.read_text() != version("dagster"):
-            _migrate(settings)
+        before = made_for.read_text() if made_for.exists() else ""
+        if before != version("dagster"):
+            _migrate(settings, before)
             made_for.write_text(version("dagster"))
     return home
 
 
-def _migrate(settings: Settings) -> None:
-    """Bring the storage to this Dagster's schema and set the pool; what that prints is of no use to anybody."""
+def _migrate(settings: Settings, before: str) -> None:
+    """Bring the storage to this Dagster's schema and set the pool; what that prints is of no use to anybody.
+
+    :param before: the version that had prepared it last, for people; empty: none that is known.
+    """
+    from alembic.util import CommandError
+    from dagster import DagsterError
+    from sqlalchemy.exc import SQLAlchemyError
+
     nowhere = io.StringIO()
-    with redirect_stdout(nowhere), redirect_stderr(nowhere), open_instance(settings) as instance:
-        instance.upgrade()
-        instance.event_log_storage.set_concurrency_slots("platform", 1)
+    try:
+        with redirect_stdout(nowhere), redirect_stderr(nowhere), open_instance(settings) as instance:
+            instance.upgrade()
+            instance.event_log_storage.set_concurrency_slots("platform", 1)
+    except (CommandError, SQLAlchemyError, DagsterError, OSError) as error:
+        raise _not_migrated(settings.dagster_home, before, error) from error
+
+
+def _not_migrated(home: Path, before: str, error: Exception) -> ArchonError:
+    last = f" (last used with Dagster {before})" if before else ""
+    return ArchonError(
+        f"Dagster's own records{last} cannot be brought to the schema of Dagster {version('dagster')}",
+        where=str(home),
+        tried=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}",
+        todo=f"go back to the Dagster that wrote them, or move {home} aside: a new one is made, and what the UI knows "
+        "of earlier runs stays in the old one. Backups are not in it, and --direct works without Dagster",
+    )
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import psutil
 import pytest
 
 from archon_dagster.repository.repository import Repository
@@ -20,6 +19,7 @@ from archon_dagster.sandbox import lifecycle
 from archon_dagster.sandbox.seed import seed
 from archon_dagster_tests.eventually import eventually
 from archon_dagster_tests.integration.shell import Shell
+from archon_dagster_tests.processes import remote_ports
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 
@@ -267,11 +267,6 @@ def test_a_direct_backup_that_is_interrupted_says_so_and_leaves_nothing(shell: S
     assert [entry.id for entry in repository.backups()] == before
     assert repository.holder() is None
     assert {status.state for status in shell.platform.runtime.status()} == {"running"}
-
-
-def remote_ports(pid: int) -> set[int]:
-    """Ports a process is connected to."""
-    return {one.raddr.port for one in psutil.Process(pid).net_connections("inet") if one.raddr}
 
 
 @pytest.mark.long

@@ -8,22 +8,28 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
 
 from archon_dagster.errors import ServiceError, StoreError
 from archon_dagster.health.end_to_end import PROJECT
+from archon_dagster.platform.probes import probe
 from archon_dagster.platform.runtime.open import open_runtime
+from archon_dagster.platform.runtime.process_spec import read_spec, write_spec
+from archon_dagster.platform.services import BY_NAME
+from archon_dagster.sandbox.layout import layout_of
 from archon_dagster.sandbox.lifecycle import Sandbox
-from archon_dagster.sandbox.misbehaviour import behave, misbehave
+from archon_dagster.sandbox.misbehaviour import START_DELAY, behave, misbehave
 from archon_dagster.sandbox.seed import seed
 from archon_dagster.startup.cold_start import ColdStartRequest, cold_start
 from archon_dagster.startup.context import StartContext
 from archon_dagster.startup.platform import StartRequest, start_platform
 from archon_dagster.startup.report import Report
-from archon_dagster_tests.platforms import lifecycle
+from archon_dagster_tests.platforms import lifecycle, only_processes
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
 
@@ -136,13 +142,63 @@ def test_a_search_that_says_healthy_and_finds_nothing_is_found_out(sandbox: Sand
 
 
 def test_the_command_says_what_it_did_as_json(sandbox: Sandbox) -> None:
-    command = [sys.executable, "-m", "archon_dagster.cli", "start", "archon-bridge", "--direct", "--json"]
-    environment = {**os.environ, "ARCHON_HOME": str(sandbox.home)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = archon_start(sandbox, "archon-bridge", "--json")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert (said["good"], said["untouched"]) == (True, True)
     assert {one["service"] for one in said["started"]["services"]} == {"memgraph", "archon-bridge"}
+
+
+@contextmanager
+def taking(sandbox: Sandbox, service: str, seconds: float) -> Iterator[None]:
+    """A stopped stand-in that will say for so many seconds after its start that it is still starting."""
+    directory = layout_of(sandbox.home).directory(service)
+    spec = read_spec(directory)
+    write_spec(directory, spec.model_copy(update={"env": spec.env | {START_DELAY: str(seconds)}}))
+    sandbox.runtime.stop(service)
+    try:
+        yield
+    finally:
+        write_spec(directory, spec)
+        sandbox.runtime.stop(service)
+        lifecycle.start(sandbox.home, service)
+
+
+def archon_start(sandbox: Sandbox, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "archon_dagster.cli", "start", *words, "--direct"]
+    environment = {**os.environ, "ARCHON_HOME": str(sandbox.home), **variables}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+@only_processes("how long a container's start-up takes is told to its image")
+def test_a_start_up_that_takes_a_while_is_waited_for_until_the_service_says_that_it_is_ready(sandbox: Sandbox) -> None:
+    with taking(sandbox, "archon-bridge", 4.0):
+        done = archon_start(sandbox, "archon-bridge", "--json")
+        assert done.returncode == 0, done.stderr
+        services = {one["service"]: one for one in json.loads(done.stdout)["started"]["services"]}
+        assert services["archon-bridge"]["how"] == "started"
+        assert services["archon-bridge"]["seconds"] >= 4.0
+        assert probe(BY_NAME["archon-bridge"], sandbox.settings).ok
+
+
+@only_processes("how long a container's start-up takes is told to its image")
+def test_a_start_up_longer_than_its_budget_is_exit_code_6_with_the_last_answer_and_the_log(sandbox: Sandbox) -> None:
+    budget = 3.0
+    patience = str(budget / BY_NAME["archon-bridge"].start_budget)
+    with taking(sandbox, "archon-bridge", 600.0):
+        begin = time.monotonic()
+        done = archon_start(sandbox, "archon-bridge", ARCHON_START_PATIENCE=patience)
+        assert time.monotonic() - begin < 60
+        said = " ".join(done.stderr.split())
+        assert done.returncode == 6
+        for evidence in (
+            "archon-bridge is not ready after 3",
+            "initializing",
+            "Started server process",
+            "archon start",
+        ):
+            assert evidence in said, said
+        assert "archon-bridge" in instances(sandbox), "what was started stays, so that one can look at it"
 
 
 def left_over(sandbox: Sandbox) -> int:

@@ -25,15 +25,9 @@ def platform(tmp_path: Path) -> Iterator[SmallPlatform]:
 
 def archon(platform: SmallPlatform, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
     """The command on this platform, whose settings it reads from the environment as anybody's."""
-    ports = {
-        "BRIDGE_SERVICE_PORT": str(platform.settings.bridge_port),
-        "FRONTEND_PORT": str(platform.settings.frontend_port),
-    }
-    own = {"ARCHON_HOME": str(platform.home), "ARCHON_RUNTIME": "processes"}
     command = [sys.executable, "-m", "archon_dagster.cli", *words]
-    return subprocess.run(
-        command, env={**os.environ, **own, **ports, **more}, capture_output=True, text=True, timeout=200, check=False
-    )
+    environment = {**os.environ, **platform.environment, **more}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
 
 
 def test_a_start_and_a_second_one(platform: SmallPlatform) -> None:
