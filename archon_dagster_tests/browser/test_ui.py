@@ -5,6 +5,7 @@ Set ARCHON_TEST_SCREENSHOTS to a folder to keep the pictures.
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -99,10 +100,11 @@ def page(ui: Ui) -> Iterator[Page]:
         browser.close()
 
 
-def picture(page: Page, name: str) -> None:
+def picture(page: Page, name: str, height: int = 1000) -> None:
+    """Keep what is seen, down to so many pixels."""
     folder = os.environ.get("ARCHON_TEST_SCREENSHOTS")
     if folder:
-        page.screenshot(path=f"{folder}/{name}.png")
+        page.screenshot(path=f"{folder}/{name}.png", clip={"x": 0, "y": 0, "width": 1600, "height": height})
 
 
 def test_the_asset_graph_shows_live_data_and_the_backup_made_of_it(ui: Ui, page: Page) -> None:
@@ -164,23 +166,24 @@ def test_the_daily_schedule_is_on(ui: Ui, page: Page) -> None:
 
 def test_a_killed_service_is_red_told_recovered_and_green_again(ui: Ui, page: Page) -> None:
     """Nobody touches anything after the kill; each look is a fresh one, as an operator's."""
-    checks = f"{ui.url}/assets/health/archon-mcp?view=checks"
+    checks = f"{ui.url}/assets/health/archon-mcp?view=checks&checkDetail=reachable"
     before = {one["id"] for one in ui.incidents()}
     ui.archon("sandbox", "kill", "archon-mcp")
 
-    def red() -> bool:
+    def shown(result: str) -> bool:
         page.goto(checks)
-        page.get_by_text("reachable", exact=True).first.wait_for(timeout=60_000)
-        return page.get_by_text("Failed", exact=True).count() > 0
+        page.get_by_text("Evaluation result", exact=True).wait_for(timeout=60_000)
+        return page.get_by_text(result, exact=True).count() > 0
 
-    eventually(red, 120)
-    picture(page, "incident-red")
+    eventually(lambda: shown("Failed"), 120)
+    picture(page, "incident-red", 580)
 
     def over() -> list[dict[str, Any]]:
         return [one for one in ui.incidents() if one["id"] not in before and one["state"] == "recovered"]
 
     (incident,) = eventually(over, 180)
-    titles = eventually(lambda: ui.letters.about(incident["id"])[1:] and ui.letters.about(incident["id"]), 60)
+    eventually(lambda: len(ui.letters.about(incident["id"])) >= 2, 60)
+    titles = ui.letters.about(incident["id"])
     assert len(titles) == 2 and "resolved" in titles[1].lower()
     page.goto(f"{ui.url}/assets/recovery/incidents?partition={incident['id']}&view=partitions")
     page.get_by_text(incident["id"]).first.wait_for(timeout=60_000)
@@ -190,13 +193,16 @@ def test_a_killed_service_is_red_told_recovered_and_green_again(ui: Ui, page: Pa
     page.get_by_text("restart_failed_services").first.wait_for(timeout=60_000)
     picture(page, "incident-run")
 
-    def green() -> bool:
-        page.goto(checks)
-        page.get_by_text("Passed", exact=True).first.wait_for(timeout=60_000)
-        return page.get_by_text("Failed", exact=True).count() == 0
+    eventually(lambda: shown("Passed") and not shown("Failed"), 90)
+    picture(page, "incident-green", 580)
+    show_notices(page, [notice for notice in ui.letters.notices if incident["id"] in notice[1]])
+    picture(page, "incident-notices", 440)
 
-    eventually(green, 90)
-    picture(page, "incident-green")
+
+def show_notices(page: Page, notices: list[tuple[str, str]]) -> None:
+    """The notices as their receiver has them: nothing but title and text."""
+    letters = "".join(f"<h3>{html.escape(title)}</h3><pre>{html.escape(text)}</pre>" for title, text in notices)
+    page.set_content(f"<body style='font: 17px sans-serif; margin: 2em'>{letters}</body>")
 
 
 def test_ctrl_c_stops_all_of_it(ui: Ui) -> None:
