@@ -11,13 +11,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from archon_dagster.errors import ArchonError, ConfigurationError
 from archon_dagster.platform.settings import Settings
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
+
+PREPARE_LIMIT = 120.0  # seconds another process may be at it
 
 
 def instance_configuration() -> Path:
@@ -33,7 +35,7 @@ def prepare(settings: Settings) -> Path:
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
     os.environ["DAGSTER_HOME"] = str(home)
-    with FileLock(home / ".prepare.lock", timeout=120):
+    with _alone(home):
         if not (home / "dagster.yaml").exists():
             shutil.copyfile(instance_configuration(), home / "dagster.yaml")
         made_for = home / ".prepared"
@@ -42,6 +44,20 @@ def prepare(settings: Settings) -> Path:
             _migrate(settings, before)
             made_for.write_text(version("dagster"))
     return home
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    try:
+        with FileLock(home / ".prepare.lock", timeout=PREPARE_LIMIT):
+            yield
+    except Timeout as error:
+        raise ArchonError(
+            "another process has been preparing Dagster's own records for too long",
+            where=str(home),
+            tried=f"waiting for {PREPARE_LIMIT:g} s",
+            todo=f"see what holds {error.lock_file} (fuser or lsof), end it, and do this again",
+        ) from error
 
 
 def _migrate(settings: Settings, before: str) -> None:

@@ -16,7 +16,9 @@ from dagster._core.storage.event_log.sqlite import sqlite_event_log as events
 from dagster._core.storage.runs.sqlite import sqlite_run_storage as runs
 from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage as schedules
 from dagster._core.storage.sql import create_engine, get_alembic_config, run_alembic_downgrade
+from filelock import FileLock
 
+from archon_dagster.cli import instance as preparing
 from archon_dagster.cli.instance import open_instance, prepare
 from archon_dagster.errors import ArchonError
 from archon_dagster.platform.settings import Settings, load_settings
@@ -125,3 +127,11 @@ def test_a_failed_migration_is_over_when_the_old_instance_is_moved_aside(setting
     with open_instance(settings) as instance:
         assert instance.get_runs() == []
         assert instance.event_log_storage.get_concurrency_info("platform").slot_count == 1
+
+
+def test_another_that_prepares_for_too_long_is_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparing, "PREPARE_LIMIT", 0.2)
+    lock = settings.dagster_home / ".prepare.lock"
+    with FileLock(lock), pytest.raises(ArchonError, match="another process") as caught:
+        prepare(settings)
+    assert str(lock) in str(caught.value)

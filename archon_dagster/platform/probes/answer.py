@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +54,8 @@ def in_words(error: Exception, timeout: float) -> str:
     cause = error.__cause__ if isinstance(error, Unreached) and isinstance(error.__cause__, Exception) else error
     if isinstance(cause, (TimeoutError, httpx.TimeoutException)):
         return f"no answer within {timeout:g} s"
+    if os.strerror(errno.ECONNREFUSED) in str(cause):
+        return "nothing listens there: connection refused"
     return f"{type(cause).__name__}: {cause}".splitlines()[0][:300]
 
 
