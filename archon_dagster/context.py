@@ -80,6 +80,9 @@ def _unheard(_: str) -> None: ...
 def _as_promised(_: Fingerprint) -> None: ...
 
 
+def _uncounted(_: str, __: float) -> None: ...
+
+
 def _require_wanted(cancel: threading.Event) -> None:
     if cancel.is_set():
         raise Cancelled("cancelled on request", todo="start it again; nothing has to be repaired")
@@ -128,6 +131,7 @@ class OperationContext:
         warn: Callable[[str], None] = _unheard,
         expect: Callable[[Fingerprint], None] = _as_promised,
         portable: bool = False,
+        took: Callable[[str, float], None] = _uncounted,
     ) -> Iterator[Work]:
         """What a store needs, with a scratch directory of its own that is removed afterwards."""
         parent = self.settings.home / "scratch"
@@ -143,6 +147,7 @@ class OperationContext:
                 warn=warn,
                 expect=expect,
                 portable=portable,
+                took=took,
                 deadline=self.settings.store_deadline,
                 silence=self.settings.store_silence,
             )

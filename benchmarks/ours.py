@@ -21,7 +21,7 @@ from archon_dagster.repository.manifest import Window
 from archon_dagster.repository.pending import PendingBackup, utc_now
 from archon_dagster.repository.repository import Repository
 from archon_dagster.stores.base import Cut, Work
-from benchmarks import generator, operations
+from benchmarks import generator, operations, searchers
 from benchmarks.measure import children_peak_mib, peak_mib
 
 BLOCK = 1 << 20
@@ -98,6 +98,7 @@ VERBS: dict[str, Callable[..., dict[str, Any]]] = {
     "verify-store": operations.verify_store,
     "restore-store": operations.restore_store,
     "generate": generator.generate,
+    "search": searchers.search,
 }
 
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import statistics
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import httpx
 
 from archon_dagster.backup.backup import BackupRequest, take_backup
 from archon_dagster.context import OperationContext, open_context
@@ -21,11 +17,9 @@ from archon_dagster.restore.restore import CONFIRMATION, RestoreRequest, restore
 from archon_dagster.sandbox import lifecycle
 from archon_dagster.sandbox.seed import seed
 from archon_dagster.stores.base import StoreName
-from benchmarks import graph_load
+from benchmarks import graph_load, searchers
 from benchmarks.measure import timed
 
-_SEARCHES = 150
-_SEARCH_LIMIT = 60.0  # seconds
 _RATED: tuple[StoreName, ...] = ("vectors", "graph")
 
 
@@ -48,7 +42,7 @@ class PlatformBenchmark:
             manifest = self._backup(context)
             self._exports(context)
             self._fingerprints(context)
-            self._searchers(context)
+            self.facts["search_milliseconds"] = searchers.run(context)
             self._restores(context, manifest)
             self.facts["graph_load"] = graph_load.run(context, manifest)
 
@@ -65,7 +59,8 @@ class PlatformBenchmark:
         result = take_backup(context, BackupRequest())
         manifest = result.manifest
         self.facts["backup"] = {
-            "seconds": time.perf_counter() - started, "parts": result.seconds, "bytes": manifest.bytes_read,
+            "seconds": time.perf_counter() - started, "parts": result.seconds,
+            "export_went_into": result.parts, "bytes": manifest.bytes_read,
             "writers_paused": (manifest.window.end - manifest.window.start).total_seconds(),
             "again": timed(lambda: take_backup(context, BackupRequest())),
         }  # fmt: skip
@@ -96,37 +91,6 @@ class PlatformBenchmark:
                 source = context.repository.source(manifest)
                 rates[name] = records / timed(partial(context.stores[name].restore, source, work))
         self.facts["restored_per_second"] = rates
-
-    def _searchers(self, context: OperationContext) -> None:
-        """Latency of searches without and with a backup beside them."""
-        alone = self._search(context)
-        enough = threading.Event()
-
-        def backups() -> None:
-            while not enough.is_set():
-                take_backup(context, BackupRequest(quiesce=False))
-
-        beside = threading.Thread(target=backups)
-        beside.start()
-        try:
-            busy = self._search(context)
-        finally:
-            enough.set()
-            beside.join()
-        self.facts["search_milliseconds"] = {"alone": alone, "beside a backup": busy}
-
-    def _search(self, context: OperationContext) -> dict[str, float]:
-        taken: list[float] = []
-        deadline = time.monotonic() + _SEARCH_LIMIT
-        url = context.settings.qdrant_url
-        vector = [((number * 31) % 97 - 48) / 97 for number in range(context.settings.embedding_dimensions)]
-        with httpx.Client(base_url=url, timeout=30.0, trust_env=False) as client:
-            while len(taken) < _SEARCHES and time.monotonic() < deadline:
-                started = time.perf_counter()
-                client.post("/collections/archon_vectors/points/query", json={"query": vector, "limit": 10})
-                taken.append(1000 * (time.perf_counter() - started))
-        cuts = statistics.quantiles(taken, n=20)
-        return {"p50": statistics.median(taken), "p95": cuts[18], "searches": len(taken)}
 
 
 def _records(context: OperationContext, store: StoreName) -> int:

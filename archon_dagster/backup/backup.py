@@ -52,13 +52,17 @@ class BackupRequest:
 
 @dataclass(frozen=True)
 class BackupResult:
-    """A sealed backup, what its checks said, and what each step took in seconds."""
+    """A sealed backup, what its checks said, and what each step took in seconds.
+
+    :param parts: what the export of a store went into, in seconds; the stores are exported side by side.
+    """
 
     manifest: Manifest
     checks: tuple[CheckRecord, ...]
     live: dict[StoreName, Description]
     seconds: dict[str, float]
     failures: dict[StoreName, str] = field(default_factory=dict)
+    parts: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def good(self) -> bool:
@@ -127,7 +131,7 @@ def back_up_under_lock(
         expected = Expected(request.stores, live, previous, request.accept_counts, failures)
         checks = check_backup(context, manifest, expected)
         mark_checks(context, manifest.id, finished=True)
-    return BackupResult(manifest, tuple(checks), live, timer.seconds, failures)
+    return BackupResult(manifest, tuple(checks), live, timer.seconds, failures, captured.parts)
 
 
 def _quiesce(context: OperationContext, request: BackupRequest) -> bool:

@@ -35,6 +35,11 @@ class _Export:
     captured: threading.Event = field(default_factory=threading.Event)
     error: BaseException | None = None
     seconds: float = 0.0
+    parts: dict[str, float] = field(default_factory=dict)
+
+    def took(self, part: str, seconds: float) -> None:
+        """One thread calls it: that of the export."""
+        self.parts[part] = self.parts.get(part, 0.0) + seconds
 
     @property
     def running(self) -> bool:
@@ -47,11 +52,13 @@ class Captured:
 
     :param failures: stores that could not be exported, with the reason; empty unless failures were tolerated.
     :param seconds: how long each store took.
+    :param parts: what of that went into what, as far as the store tells.
     """
 
     window: Window
     failures: dict[StoreName, str]
     seconds: dict[StoreName, float]
+    parts: dict[str, dict[str, float]]
 
 
 def capture(
@@ -82,6 +89,7 @@ def capture(
         window=_window(start, end, pause, broken),
         failures=failures,
         seconds={export.name: export.seconds for export in exports},
+        parts={export.name: export.parts for export in exports},
     )
 
 
@@ -98,7 +106,7 @@ def _run(
 ) -> None:
     started = time.monotonic()
     try:
-        with context.work(cancel=stop, captured=export.captured.set, portable=portable) as work:
+        with context.work(cancel=stop, captured=export.captured.set, portable=portable, took=export.took) as work:
             store.export(sink, work)
     except BaseException as error:  # noqa: BLE001 - raised by the thread that waits, see _raise_first
         export.error = error

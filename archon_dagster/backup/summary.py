@@ -47,6 +47,7 @@ def store_numbers(result: BackupResult, store: str) -> dict[str, int | float | s
         "size (bytes)": sum(artifact.size for artifact in artifacts),
         "chunks": sum(len(artifact.chunks) for artifact in artifacts),
         "duration (s)": round(result.seconds.get(f"export {store}", 0.0), 3),
+        **{f"{part} (s)": round(seconds, 3) for part, seconds in result.parts.get(store, {}).items()},
     }
     for artifact in artifacts:
         numbers |= artifact.counts

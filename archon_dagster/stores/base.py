@@ -16,8 +16,9 @@ live. Everything streams: no verb holds a whole artifact in memory.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -62,6 +63,9 @@ def _unheard(_: str) -> None: ...
 def _as_promised(_: Fingerprint) -> None: ...
 
 
+def _uncounted(_: str, __: float) -> None: ...
+
+
 @dataclass(frozen=True)
 class Work:
     """What a store needs to know about the run it works in.
@@ -83,6 +87,7 @@ class Work:
         restore is compared with these instead.
     :param portable: an export also writes artifacts that go onto any version of the server; a restore uses those even
         where the others would do.
+    :param took: is told how many seconds a part of an export has taken; those of the same name are added up.
     """
 
     scratch: Path
@@ -95,11 +100,21 @@ class Work:
     warn: Callable[[str], None] = _unheard
     expect: Callable[[Fingerprint], None] = _as_promised
     portable: bool = False
+    took: Callable[[str, float], None] = _uncounted
 
     def check(self) -> None:
         """Raise :class:`Cancelled` when the run was asked to stop."""
         if self.cancel.is_set():
             raise Cancelled("cancelled on request", todo="start the run again; nothing has to be repaired")
+
+    @contextmanager
+    def timing(self, part: str) -> Iterator[None]:
+        """Tell :attr:`took` how long the block has taken, also where it fails."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.took(part, time.monotonic() - started)
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
-import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
 from archon_dagster.platform.settings import settings_of
@@ -22,18 +16,11 @@ from archon_dagster.restore.journal import JournalFile
 from archon_dagster.sandbox.s3.running import object_storage
 from archon_dagster_tests.eventually import eventually
 from archon_dagster_tests.integration.s3.faulty_proxy import FaultyProxy
-from archon_dagster_tests.integration.test_up import ARCHON, Up, running_up
+from archon_dagster_tests.integration.terminating import PROMPT, launched, terminate
+from archon_dagster_tests.integration.test_up import Up, running_up
 
 pytest.importorskip("moto", reason="moto is not installed (archon-dagster[sandbox])")
 pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(300)]
-
-PROMPT = 8.0  # seconds until the run is CANCELED: two for the work, the rest is Dagster's way there and back
-_TERMINATE = """
-mutation ($run: String!) {
-  terminateRun(runId: $run) { __typename ... on TerminateRunFailure { message } ... on PythonError { message } }
-}
-"""
-_STATUS = "query ($run: ID!) { runOrError(runId: $run) { ... on Run { status } } }"
 
 
 @dataclass
@@ -43,23 +30,6 @@ class Case:
     up: Up
     proxy: FaultyProxy
     environment: dict[str, str]
-
-    def ask(self, query: str, run: str) -> dict[str, Any]:
-        answer = httpx.post(f"{self.up.url}/graphql", json={"query": query, "variables": {"run": run}}, timeout=30)
-        found: dict[str, Any] = answer.raise_for_status().json()["data"]
-        return found
-
-    def is_cancelled(self, run: str) -> bool:
-        status = self.ask(_STATUS, run)["runOrError"]["status"]
-        assert status in ("STARTED", "CANCELING", "CANCELED")
-        return bool(status == "CANCELED")
-
-    def terminate(self, run: str) -> float:
-        """As the button of the UI does; the seconds until the run is CANCELED."""
-        began = time.monotonic()
-        assert self.ask(_TERMINATE, run)["terminateRun"]["__typename"] == "TerminateRunSuccess"
-        eventually(lambda: self.is_cancelled(run), 60)
-        return time.monotonic() - began
 
     def asked_for(self, method: str, containing: str) -> bool:
         return any(request.startswith(method) and containing in request for request in self.proxy.requests)
@@ -82,20 +52,6 @@ def its_variables(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-@contextmanager
-def launched(case: Case, errors: Path, *command: str) -> Iterator[str]:
-    """The id of the run that such a command has just launched."""
-    environment = {**os.environ, "ARCHON_HOME": str(case.up.home)}
-    with errors.open("wb") as output:
-        process = subprocess.Popen([*ARCHON, *command], env=environment, stdout=output, stderr=output)
-    try:
-        run = eventually(lambda: re.search(r"/runs/([0-9a-f-]{36})", errors.read_text()), 60)
-        assert run is not None
-        yield run[1]
-    finally:
-        process.wait(60)
-
-
 @pytest.mark.parametrize("trouble", ["silent", "slow"])
 def test_a_run_terminated_while_its_storage_is(trouble: str, case: Case, tmp_path: Path) -> None:
     case.proxy.requests.clear()
@@ -103,11 +59,26 @@ def test_a_run_terminated_while_its_storage_is(trouble: str, case: Case, tmp_pat
         case.proxy.fail("silence", method="PUT", containing="/chunks/")
     else:
         case.proxy.latency = 0.15
-    with launched(case, tmp_path / "said", "backup") as run:
+    with launched(case.up, tmp_path / "said", "backup") as run:
         eventually(lambda: case.asked_for("PUT", "/chunks/"), 60)
-        taken = case.terminate(run)
+        taken = terminate(case.up, run)
     case.proxy.mend()
     case.proxy.latency = 0
+    assert taken < PROMPT, (tmp_path / "said").read_text()
+    repository = Repository.on(open_backend(os.environ["ARCHON_REPOSITORY"]))
+    assert repository.holder() is None
+    assert repository.backups() == []
+
+
+def test_a_backup_terminated_while_the_configuration_is_exported(case: Case, tmp_path: Path) -> None:
+    """Files are read at once: what their export can wait for is a storage that has not seen them yet."""
+    (settings_of(case.up.home).project_dir / "config" / "new.yaml").write_text("nobody: has seen this\n")
+    case.proxy.requests.clear()
+    case.proxy.fail("silence", method="PUT", containing="/chunks/")
+    with launched(case.up, tmp_path / "said", "backup", "--only", "configuration") as run:
+        eventually(lambda: case.asked_for("PUT", "/chunks/"), 60)
+        taken = terminate(case.up, run)
+    case.proxy.mend()
     assert taken < PROMPT, (tmp_path / "said").read_text()
     repository = Repository.on(open_backend(os.environ["ARCHON_REPOSITORY"]))
     assert repository.holder() is None
@@ -124,9 +95,9 @@ def test_the_next_backup_succeeds(case: Case) -> None:
 def test_a_restore_terminated_while_its_storage_is_silent_has_touched_nothing(case: Case, tmp_path: Path) -> None:
     case.proxy.requests.clear()
     case.proxy.fail("silence", method="GET", containing="/chunks/")
-    with launched(case, tmp_path / "said", "restore", "latest", "--confirm", "RESTORE") as run:
+    with launched(case.up, tmp_path / "said", "restore", "latest", "--confirm", "RESTORE") as run:
         eventually(lambda: case.asked_for("GET", "/chunks/"), 60)
-        taken = case.terminate(run)
+        taken = terminate(case.up, run)
     case.proxy.mend()
     assert taken < PROMPT, (tmp_path / "said").read_text()
     repository = Repository.on(open_backend(os.environ["ARCHON_REPOSITORY"]))

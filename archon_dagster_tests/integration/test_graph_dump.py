@@ -22,14 +22,13 @@ from archon_dagster.stores.graph.dump.importing import import_dump
 from archon_dagster.stores.graph.store import open_graph
 from archon_dagster_tests.artifacts import MemorySink
 from archon_dagster_tests.integration.conftest import clean
+from archon_dagster_tests.recorded import larger
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 
 DATA = Path(__file__).parents[1] / "data" / "memgraph"
 EVERY_TYPE = DATA / "v3.2.1" / "every-type.dump.cypher"
-ARCHON = Path(__file__).parents[3] / "shared" / "data" / "memgraph" / "v3.2.1" / "archon.dump.cypher"
 DUMPS = {path.read_bytes(): path for path in [*sorted(DATA.glob("upstream-dumps/*.cypher")), EVERY_TYPE]}
-needs_archon = pytest.mark.skipif(not ARCHON.exists(), reason="needs the recorded data beside the checkout")
 
 
 @pytest.fixture
@@ -42,6 +41,12 @@ def context(sandbox: Sandbox) -> Iterator[OperationContext]:
 @pytest.fixture
 def work(tmp_path: Path) -> Work:
     return Work(scratch=tmp_path)
+
+
+@pytest.fixture
+def archon() -> Path:
+    """The dump of an Archon-shaped graph."""
+    return larger() / "memgraph/v3.2.1/archon.dump.cypher"
 
 
 def data_only(fingerprint: Fingerprint | None) -> Fingerprint:
@@ -88,16 +93,17 @@ def test_what_this_server_cannot_keep_is_refused_as_a_whole_unless_it_is_to_be_l
     assert report.left_out == len(report.problems) > 5
 
 
-@needs_archon
-def test_an_archon_dump_goes_through_the_ordinary_restore_and_can_be_undone(context: OperationContext) -> None:
+def test_an_archon_dump_goes_through_the_ordinary_restore_and_can_be_undone(
+    context: OperationContext, archon: Path
+) -> None:
     before = graph_of(context)
-    imported = import_backup(context, ImportRequest(ARCHON))
+    imported = import_backup(context, ImportRequest(archon))
     assert imported.dump is not None
     assert (imported.dump.nodes, imported.dump.relationships) == (2024, 5223)
     result = restored(context, imported.manifest.id)
     assert result.safety is not None and result.undo
     assert data_only(result.before["graph"]).differences(data_only(result.after["graph"])) == []
-    line = next(n for n, text in enumerate(ARCHON.read_text().splitlines(), 1) if ":`File`(`entity_id`)" in text)
+    line = next(n for n, text in enumerate(archon.read_text().splitlines(), 1) if ":`File`(`entity_id`)" in text)
     assert any(said.startswith(f"line {line}: ") for said in with_lines(result.warnings, imported.dump))
     restored(context, result.safety.id)
     assert before.differences(graph_of(context)) == []
@@ -112,11 +118,12 @@ def restored(context: OperationContext, backup_id: str) -> RestoreResult:
     return restore_backup(context, RestoreRequest(backup_id, "RESTORE", only=("graph",)))
 
 
-@needs_archon
-def test_a_dump_is_loaded_in_batches_and_not_statement_by_statement(context: OperationContext, work: Work) -> None:
+def test_a_dump_is_loaded_in_batches_and_not_statement_by_statement(
+    context: OperationContext, work: Work, archon: Path
+) -> None:
     """Every query that goes over the wire is counted; how much faster that is, the benchmarks measure."""
     sink = MemorySink()
-    report = import_dump(ARCHON, sink, work)
+    report = import_dump(archon, sink, work)
     with queries_sent() as sent:
         open_graph(context.settings).restore(sink.source(), work)
     assert sent

@@ -14,11 +14,11 @@ import qdrant_edge
 from archon_dagster.sandbox.vectors import packing
 from archon_dagster_tests.integration.vector_server import VectorServer, running, upload, wait_until
 from archon_dagster_tests.integration.vector_transcript import DATA
+from archon_dagster_tests.recorded import larger
 
 pytestmark = pytest.mark.sandbox
 
 REAL = DATA / "v1.18.3" / "snapshots"
-LARGE = Path(__file__).parents[3] / "shared" / "data" / "qdrant" / "v1.18.3" / "snapshots"
 DIMENSION = 16
 
 
@@ -116,9 +116,9 @@ def test_snapshots_of_a_real_server_are_restored(client: httpx.Client, name: str
     ("name", "count"),
     [("archon_vectors", 237), ("code_generation_patterns", 300), ("incremental-4-one-percent-added", 4040)],
 )
-@pytest.mark.skipif(not LARGE.is_dir(), reason="needs the recorded data beside the checkout")
 def test_larger_snapshots_of_a_real_server_are_restored(client: httpx.Client, name: str, count: int) -> None:
-    answer = upload(client, f"large_{name}", (LARGE / f"{name}.snapshot").read_bytes())
+    snapshot = larger() / "qdrant/v1.18.3/snapshots" / f"{name}.snapshot"
+    answer = upload(client, f"large_{name}", snapshot.read_bytes())
     assert (answer.status_code, counted(client, f"large_{name}")) == (200, count)
 
 

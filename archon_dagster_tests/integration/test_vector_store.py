@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -106,6 +107,19 @@ def test_an_export_says_when_the_writers_may_go_on_and_leaves_nothing_on_the_ser
     assert filled.snapshot_files == []
     assert list(work.scratch.iterdir()) == []
     assert sink.cuts["qdrant/archon_vectors"] == "tar"
+
+
+def test_an_export_tells_what_its_parts_took(filled: StoreServer, work: Work) -> None:
+    parts: dict[str, float] = {}
+
+    def took(part: str, seconds: float) -> None:
+        parts[part] = parts.get(part, 0.0) + seconds
+
+    begun = time.monotonic()
+    store(filled).export(MemorySink(), replace(work, portable=True, took=took))
+    assert parts.keys() == {"snapshots on the server", "transfer", "chunking", "fingerprint", "portable copy"}
+    assert all(seconds > 0 for seconds in parts.values())
+    assert sum(parts.values()) <= time.monotonic() - begun
 
 
 def test_an_emptied_server_gets_back_everything_with_aliases_and_indexes(

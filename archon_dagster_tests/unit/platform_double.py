@@ -53,7 +53,8 @@ class FolderStore:
         with sink.artifact(self.name, f"folder/{self.name}", "records", media_type="text/plain", cut="whole") as out:
             for record, data in records.items():
                 work.check()
-                out.write(f"{record}\0{data.decode()}\n".encode())
+                with work.timing("copying"):
+                    out.write(f"{record}\0{data.decode()}\n".encode())
             out.counts = {"records": len(records)}
             out.fingerprint = fingerprint_of(self.name, records)
 

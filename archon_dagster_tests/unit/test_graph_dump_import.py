@@ -29,13 +29,13 @@ from archon_dagster.stores.graph.schema import SchemaObject
 from archon_dagster.stores.graph.survey import survey
 from archon_dagster.stores.graph.values import decode, encode
 from archon_dagster_tests.artifacts import MemorySink
+from archon_dagster_tests.recorded import larger
 from archon_dagster_tests.unit.dump_printer import after_a_dump, csv_of, table_of
 from archon_dagster_tests.unit.memgraph_double import DATA, WITH_DATA, MemgraphDouble, recorded
 from archon_dagster_tests.unit.test_graph_values import from_record
 
 UPSTREAM = sorted((DATA.parent / "upstream-dumps").glob("*.cypher"))
 EVERY_TYPE = DATA / "every-type.dump.cypher"
-LARGE = Path(__file__).parents[3] / "shared" / "data" / "memgraph" / "v3.2.1"
 NODE = 'CREATE (:__mg_vertex__:`L` {{__mg_id__: {0}, `name`: "n{0}"}});\n'
 RELATIONSHIP = (
     "MATCH (u:__mg_vertex__), (v:__mg_vertex__) WHERE u.__mg_id__ = {} AND v.__mg_id__ = {} CREATE (u)-[:`T`]->(v);\n"
@@ -141,10 +141,10 @@ def test_the_vector_index_asks_for_the_capacity_the_dump_asks_for(work: Work) ->
     assert any('"dimension": 3' in statement and '"capacity": 100' in statement for statement in made)
 
 
-@pytest.mark.skipif(not LARGE.exists(), reason="needs the recorded data beside the checkout")
 def test_an_archon_graph_is_what_was_in_the_server_but_for_the_named_losses(work: Work) -> None:
-    found = Imported(LARGE / "archon.dump.cypher", work)
-    nodes, relationships = expected(LARGE / "archon.expected.jsonl")
+    recorded = larger() / "memgraph/v3.2.1"
+    found = Imported(recorded / "archon.dump.cypher", work)
+    nodes, relationships = expected(recorded / "archon.expected.jsonl")
     assert {node.id: (sorted(node.labels), node.properties) for node in found.nodes} == nodes
     triples = [(item.type, item.start, item.end, json.dumps(item.properties, sort_keys=True)) for item in
                found.relationships]  # fmt: skip

@@ -14,10 +14,10 @@ from hypothesis import given
 from neo4j.time import DateTime, Duration, Time
 
 from archon_dagster.stores.graph.values import UnsupportedValue, decode, encode, leaves
+from archon_dagster_tests.recorded import larger
 from archon_dagster_tests.unit import graph_values
 
 DATA = Path(__file__).parents[1] / "data" / "memgraph" / "v3.2.1"
-LARGE = Path(__file__).parents[3] / "shared" / "data" / "memgraph" / "v3.2.1" / "archon.expected.jsonl"
 
 
 def exact(value: Any) -> str:
@@ -141,9 +141,8 @@ def test_every_value_of_a_real_memgraph_is_built_as_the_driver_built_it() -> Non
     assert compared > 20
 
 
-@pytest.mark.skipif(not LARGE.exists(), reason="needs the recorded data beside the checkout")
 def test_an_archon_graph_of_a_real_memgraph_decodes_to_what_was_in_it() -> None:
-    with LARGE.open(encoding="utf-8") as lines:
+    with (larger() / "memgraph/v3.2.1/archon.expected.jsonl").open(encoding="utf-8") as lines:
         for line in lines:
             for value in json.loads(line)["properties"].values():
                 ours = _ours(value)

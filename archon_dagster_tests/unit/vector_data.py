@@ -9,27 +9,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import zstandard
 
-SMALL = Path(__file__).parents[1] / "data" / "qdrant"
-LARGE = Path(__file__).parents[2].parent / "shared" / "data" / "qdrant"
+from archon_dagster_tests.recorded import DATA, larger
+
+SMALL = DATA / "qdrant"
 COLLECTIONS = ("archon_vectors", "quality_vectors", "code_generation_patterns", "generous", "named")
 
 
 def snapshot_of(version: str, collection: str, scratch: Path) -> Path:
-    """A real snapshot as a file; skips the test where this checkout does not have it."""
-    for root in (SMALL, LARGE):
-        plain = root / f"v{version}" / "snapshots" / f"{collection}.snapshot"
-        if plain.exists():
-            return plain
-        packed = plain.with_name(f"{plain.name}.zst")
-        if packed.exists():
-            target = scratch / f"{version}-{plain.name}"
-            with packed.open("rb") as source, target.open("wb") as file:
-                zstandard.ZstdDecompressor().copy_stream(source, file)
-            return target
-    pytest.skip(f"needs the recorded data beside the checkout: {collection}")
+    """A real snapshot as a file."""
+    plain = SMALL / f"v{version}" / "snapshots" / f"{collection}.snapshot"
+    if plain.exists():
+        return plain
+    packed = plain.with_name(f"{plain.name}.zst")
+    if not packed.exists():
+        return larger() / plain.relative_to(DATA)
+    target = scratch / f"{version}-{plain.name}"
+    with packed.open("rb") as source, target.open("wb") as file:
+        zstandard.ZstdDecompressor().copy_stream(source, file)
+    return target
 
 
 def expected() -> dict[str, Any]:

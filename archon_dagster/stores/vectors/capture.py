@@ -64,7 +64,8 @@ def capture(
         for name, collection in before.alive.items():
             live.find_themselves(client, name, collection.config)
     first = read(before) if unreadable else None
-    snapshots = create.create_all(client, list(before.alive), work, ledger, cleanup)
+    with work.timing("snapshots on the server"):
+        snapshots = create.create_all(client, list(before.alive), work, ledger, cleanup)
     try:
         after = state.examine(client, list(before.alive)).require_alive(client.address)
         aliases = {alias: name for alias, name in client.aliases().items() if name in after.alive}

@@ -6,6 +6,7 @@ Attempts go on as long as the transfer moves at all; one that does not, whatever
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from archon_dagster.stores.vectors.snapshot import Contents, SnapshotScanner
 from archon_dagster.stores.vectors.waiting import Pace, Stalled, pause
 
 _RETRY_EVERY = 1.0
+TRANSFER, CHUNKING = "transfer", "chunking"
+"""What a copy is timed as: waiting for the server's bytes, and taking them in (hash, cut, hand on to be stored)."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +40,24 @@ def copy(
 
     :raises StoreError: size or checksum are not the server's, or the tar is not whole.
     """
+    started, ours = time.monotonic(), 0.0
     digest, scanner = hashlib.sha256(), SnapshotScanner(f"{snapshot.collection}/{snapshot.name}")
     with ExitStack() as stack:
         file = stack.enter_context(tee.open("wb")) if tee is not None else None
 
         def receive(piece: bytes) -> None:
+            nonlocal ours
+            received = time.monotonic()
             digest.update(piece)
             scanner.feed(piece)
             writer.write(piece)
             if file is not None:
                 file.write(piece)
+            ours += time.monotonic() - received
 
         received = _pull(client, snapshot, receive, work, on_bytes)
+    work.took(TRANSFER, time.monotonic() - started - ours)
+    work.took(CHUNKING, ours)
     _compare(client, snapshot, received, digest.hexdigest(), writer)
     return Copied(contents=scanner.close(), file=tee, sha256=digest.hexdigest())
 

@@ -124,17 +124,21 @@ def _snapshot_artifact(
             )
             read = _throttled(work, "fingerprint", "points")
             count = captured.state.alive[snapshot.collection].count
-            found = points(
-                client, captured, snapshot, copied, work, options.cleanup,
-                lambda n: read(snapshot.collection, n, count), keep,
-            )  # fmt: skip
+            with work.timing("fingerprint"):
+                found = points(
+                    client, captured, snapshot, copied, work, options.cleanup,
+                    lambda n: read(snapshot.collection, n, count), keep,
+                )  # fmt: skip
             _describe(client, snapshot, copied, found, writer)
+            described = time.monotonic()
+        work.took(download.CHUNKING, time.monotonic() - described)  # the end of the artifact waits for its last chunks
         if keep is not None:
             read = _throttled(work, "portable copy of", "points")
-            portable.store(
-                client, sink, work, keep, copied, found, name, options.cleanup,
-                lambda n: read(snapshot.collection, n, count),
-            )  # fmt: skip
+            with work.timing("portable copy"):
+                portable.store(
+                    client, sink, work, keep, copied, found, name, options.cleanup,
+                    lambda n: read(snapshot.collection, n, count),
+                )  # fmt: skip
     finally:
         if tee is not None:
             tee.unlink(missing_ok=True)

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
 from archon_dagster.repository.repository import Repository
+from archon_dagster_tests.recorded import larger
 from archon_dagster_tests.unit.repository.conftest import Clock, window
 
-SNAPSHOTS = Path(__file__).parents[4] / "shared/data/qdrant/v1.18.3/snapshots"
 
-
-@pytest.mark.skipif(not SNAPSHOTS.is_dir(), reason="needs the recorded data beside the checkout")
 def test_a_small_change_of_a_collection_costs_little(repository: Repository) -> None:
     clock, added, read = Clock(), [], []
-    for path in sorted(SNAPSHOTS.glob("incremental-*.snapshot")):
+    for path in sorted((larger() / "qdrant/v1.18.3/snapshots").glob("incremental-*.snapshot")):
         with repository.begin("manual", clock=clock) as pending:
             with pending.artifact(
                 "vectors", "qdrant/c", "collection-snapshot", media_type="application/x-tar", cut="tar"
