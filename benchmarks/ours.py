@@ -1,7 +1,7 @@
 """One operation in a process of its own: ``python -m benchmarks.ours VERB …``.
 
 Prints JSON: seconds of the operation (without the start of the interpreter), what it tells of itself, such as the bytes
-and chunks it added, and the memory it took above the idle process: the most of this process and of any it started.
+and chunks it added, and the memory it took above the idle process: the most of this process, or of any it started.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from archon_dagster.repository.pending import PendingBackup, utc_now
 from archon_dagster.repository.repository import Repository
 from archon_dagster.stores.base import Cut, Work
 from benchmarks import generator, operations, searchers
-from benchmarks.measure import children_peak_mib, peak_mib
+from benchmarks.measure import ChildrenPeak, peak_mib
 
 BLOCK = 1 << 20
 _CUTS: dict[str, Cut] = {".snapshot": "tar", ".jsonl": "lines", ".dump": "content"}
@@ -104,9 +104,10 @@ VERBS: dict[str, Callable[..., dict[str, Any]]] = {
 
 def main(verb: str, *arguments: str) -> None:
     idle, started = peak_mib(), time.perf_counter()
-    found = VERBS[verb](*arguments)
-    seconds = time.perf_counter() - started
-    memory = max(peak_mib(), children_peak_mib()) - idle
+    with ChildrenPeak() as children:
+        found = VERBS[verb](*arguments)
+        seconds = time.perf_counter() - started
+    memory = max(peak_mib() - idle, children.mib)
     print(json.dumps({"seconds": seconds, "memory_mib": memory, **found}))  # noqa: T201
 
 

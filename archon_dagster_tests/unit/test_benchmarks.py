@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from benchmarks import __main__ as program
 from benchmarks import report, results
 from benchmarks.bounds import bounds
-from benchmarks.measure import Row
+from benchmarks.measure import ChildrenPeak, Row
 from benchmarks.results import Part
 from benchmarks.targets import targets
 
@@ -105,3 +106,17 @@ def test_a_part_is_written_before_the_next_one_can_fail(
         program.main()
     assert results.load(folder)["machine"].fact("speed") == 7 and "speed" in capsys.readouterr().out
     assert not list((folder / "data").iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux")
+def test_the_memory_of_another_process_is_what_it_holds_itself_without_the_files_it_has_mapped(tmp_path: Path) -> None:
+    mapped = tmp_path / "mapped"
+    mapped.write_bytes(b"x" * (64 << 20))
+    holding = (
+        "import mmap, sys, time; opened = open(sys.argv[1], 'rb'); "
+        "file = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ); "
+        "read = file[::4096]; held = bytes([1]) * (48 << 20); time.sleep(0.5)"
+    )
+    with ChildrenPeak() as children:
+        subprocess.run([sys.executable, "-c", holding, str(mapped)], check=True, timeout=60)
+    assert 48 <= children.mib < 48 + 40
