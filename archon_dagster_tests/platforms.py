@@ -7,6 +7,9 @@ Docker engine is there (`make test-compose`). The verbs are the same; what canno
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +23,16 @@ elif RUNTIME == "compose":
 else:
     raise ValueError(f"ARCHON_TEST_RUNTIME is processes or compose, not {RUNTIME!r}")
 
-__all__ = ["RUNTIME", "lifecycle", "only_processes"]
+__all__ = ["RUNTIME", "lifecycle", "only_processes", "running_platform"]
+
+
+@contextmanager
+def running_platform(home: Path) -> Iterator[lifecycle.Sandbox]:
+    """A platform for the block. It is taken down whatever happens, also to what a fixture does before its tests."""
+    try:
+        yield lifecycle.up(home, owner_pid=os.getpid())
+    finally:
+        lifecycle.down(home)
 
 
 def only_processes(why: str) -> pytest.MarkDecorator:

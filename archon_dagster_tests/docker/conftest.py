@@ -1,17 +1,13 @@
-"""Compose projects of small containers on whatever engine is there.
-
-The image needs a shell and Python: ``ARCHON_TEST_IMAGE`` names one that the engine has (CI makes it, for no registry is
-needed then); else a public one is pulled.
-"""
+"""Compose projects of small containers on whatever engine is there."""
 
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +15,7 @@ import pytest
 
 from archon_dagster.platform.runtime.compose import ComposeRuntime
 from archon_dagster.platform.runtime.compose_project import ComposeProject
-
-IMAGE = os.environ.get("ARCHON_TEST_IMAGE", "python:3.12-slim-bookworm")
-LIMIT = 120.0  # seconds of any docker command in a test
-
-
-def docker(*arguments: str, check: bool = True, limit: float = LIMIT, merged: bool = False) -> str:
-    """What a docker command prints. :param merged: on both of its outputs."""
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=limit)
-    if check and done.returncode != 0:
-        raise AssertionError(f"docker {' '.join(arguments)} failed: {done.stderr}")
-    return (done.stdout + done.stderr if merged else done.stdout).strip()
+from archon_dagster_tests.docker_command import IMAGE, docker
 
 
 @dataclass(frozen=True)
@@ -56,6 +42,19 @@ class Compose:
         ).splitlines()
         return found
 
+    def health(self) -> dict[str, str]:
+        """What the engine's own checks say of each service that has one: starting, healthy or unhealthy."""
+        running = docker("ps", "-q", "--filter", f"label=com.docker.compose.project={self.name}").split()
+        found = {one["Config"]["Labels"]["com.docker.compose.service"]: one["State"].get("Health")
+                 for one in json.loads(docker("inspect", *running))}  # fmt: skip
+        return {service: health["Status"] for service, health in found.items() if health}
+
+    def signal(self, service: str, name: str) -> None:
+        """Send a signal to every process of a service; STOP reaches the first one from outside only."""
+        container = self.container(service)
+        docker("kill", "--signal", name, container)
+        docker("exec", container, "sh", "-c", f"kill -{name} -1")
+
     def remove(self) -> None:
         command = ["--project-directory", str(self.directory), "--project-name", self.name, "--profile", "*"]
         docker("compose", *command, "down", "--volumes", "--remove-orphans", "--timeout", "1")
@@ -73,14 +72,14 @@ def name_of(what: str) -> str:
 
 @pytest.fixture
 def projects(tmp_path: Path) -> Iterator[Any]:
-    made: list[Compose] = []
+    """Makes projects; each is removed afterwards, also if another one cannot be."""
+    with ExitStack() as made:
+        numbers = count()
 
-    def make(services: dict[str, Any], **more: Any) -> Compose:
-        project = Compose(tmp_path / f"project{len(made)}", name_of("small"))
-        project.write(services, **more)
-        made.append(project)
-        return project
+        def make(services: dict[str, Any], **more: Any) -> Compose:
+            project = Compose(tmp_path / f"project{next(numbers)}", name_of("small"))
+            project.write(services, **more)
+            made.callback(project.remove)
+            return project
 
-    yield make
-    for project in made:
-        project.remove()
+        yield make

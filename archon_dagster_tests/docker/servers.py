@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from archon_dagster.sandbox import graph, postgres
-from archon_dagster_tests.docker.conftest import IMAGE, Compose, docker
+from archon_dagster_tests.docker.conftest import Compose
+from archon_dagster_tests.docker_command import IMAGE, docker
 
 CHECKOUT = Path(__file__).parents[2]
 SITE = Path(sysconfig.get_path("purelib"))

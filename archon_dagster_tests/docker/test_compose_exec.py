@@ -12,7 +12,8 @@ import pytest
 
 from archon_dagster.errors import ServiceError
 from archon_dagster.platform.runtime.protocol import Runtime
-from archon_dagster_tests.docker.conftest import Compose, docker, program
+from archon_dagster_tests.docker.conftest import Compose, program
+from archon_dagster_tests.docker_command import docker
 from archon_dagster_tests.eventually import eventually
 
 pytestmark = pytest.mark.docker

@@ -13,7 +13,8 @@ import pytest
 from archon_dagster.errors import ConfigurationError, ServiceError
 from archon_dagster.platform.runtime.compose_project import ComposeProject
 from archon_dagster.platform.runtime.protocol import Runtime, ServiceStatus
-from archon_dagster_tests.docker.conftest import IMAGE, Compose, docker, program
+from archon_dagster_tests.docker.conftest import Compose, program
+from archon_dagster_tests.docker_command import IMAGE, docker
 from archon_dagster_tests.eventually import eventually
 
 pytestmark = pytest.mark.docker

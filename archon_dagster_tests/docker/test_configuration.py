@@ -24,8 +24,9 @@ from archon_dagster.configuration.status import standing
 from archon_dagster.errors import ConfigurationError, ServiceError
 from archon_dagster.platform.readiness import wait_until_ready
 from archon_dagster.platform.settings import Settings, settings_of
-from archon_dagster_tests.docker.conftest import IMAGE, Compose, docker, name_of
+from archon_dagster_tests.docker.conftest import Compose, name_of
 from archon_dagster_tests.docker.servers import free_port
+from archon_dagster_tests.docker_command import IMAGE, docker
 from archon_dagster_tests.unit.configuration import platform as small_services
 from archon_dagster_tests.unit.configuration.platform import NAMES, PORTS
 from archon_dagster_tests.unit.configuration.sample import with_

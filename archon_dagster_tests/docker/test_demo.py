@@ -13,7 +13,7 @@ from archon_dagster.cli.demo_platforms import PROJECT, OnCompose
 from archon_dagster.cli.main import app
 from archon_dagster.sandbox import graph
 from archon_dagster_tests.docker import servers
-from archon_dagster_tests.docker.conftest import docker
+from archon_dagster_tests.docker_command import docker
 
 pytestmark = [pytest.mark.docker, pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(600)]
 

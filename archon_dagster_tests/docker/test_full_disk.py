@@ -17,7 +17,8 @@ from archon_dagster.platform.readiness import wait_until_ready
 from archon_dagster.platform.settings import load_settings
 from archon_dagster.recovery.incident import Incident
 from archon_dagster_tests.docker import servers
-from archon_dagster_tests.docker.conftest import Compose, docker, name_of
+from archon_dagster_tests.docker.conftest import Compose, name_of
+from archon_dagster_tests.docker_command import docker
 from archon_dagster_tests.recovering import Watched, verbs
 
 pytestmark = [pytest.mark.docker, pytest.mark.sandbox, pytest.mark.timeout(300)]

@@ -17,8 +17,9 @@ from archon_dagster.maintenance import images, logs
 from archon_dagster.maintenance.step import MaintenanceContext
 from archon_dagster.maintenance.updates import go_back, update
 from archon_dagster.platform.runtime.protocol import Runtime
-from archon_dagster_tests.docker.conftest import IMAGE, Compose, docker, program
+from archon_dagster_tests.docker.conftest import Compose, program
 from archon_dagster_tests.docker.servers import _WRITER, free_port
+from archon_dagster_tests.docker_command import IMAGE, docker
 from archon_dagster_tests.engine_calls import CHANGING, recording
 from archon_dagster_tests.unit.platform_double import Platform
 

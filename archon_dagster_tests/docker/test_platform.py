@@ -7,6 +7,7 @@ import re
 import subprocess
 import threading
 from collections.abc import Iterator
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -20,14 +21,24 @@ from archon_dagster.restore.restore import RestoreRequest, restore_backup
 from archon_dagster.sandbox.seed import seed
 from archon_dagster.startup.start import start_services
 from archon_dagster_tests.docker import servers
-from archon_dagster_tests.docker.conftest import Compose, docker, name_of
+from archon_dagster_tests.docker.conftest import Compose, name_of
+from archon_dagster_tests.docker_command import docker
 from archon_dagster_tests.eventually import eventually
 from archon_dagster_tests.recovering import Watched, verbs
 
 pytestmark = [pytest.mark.docker, pytest.mark.sandbox, pytest.mark.timeout(600)]
 
 SMALL = {"limit": 12, "max_points": 60}
-SERVICES = ("qdrant", "memgraph", "postgres", "archon-agents")
+STORES = ("qdrant", "memgraph", "postgres")
+SERVICES = (*STORES, "archon-agents")
+FAST = {"interval": "2s", "timeout": "2s", "retries": 2}
+
+
+def health_check(service: str) -> dict[str, Any]:
+    """That of the platform's compose file."""
+    written = yaml.safe_load((servers.CHECKOUT / "docker" / "platform" / "compose.yaml").read_text())
+    found: dict[str, Any] = written["services"][service]["healthcheck"]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +47,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     servers.require_same_python()
     made = Compose(tmp_path_factory.mktemp("platform"), name_of("platform"))
     ports = {name: servers.free_port() for name in SERVICES}
-    made.write(servers.services(ports), volumes=servers.VOLUMES)
+    services = servers.services(ports)
+    for name in STORES:
+        services[name] |= {"healthcheck": {**health_check(name), **FAST}, "init": True}
+    made.write(services, volumes=servers.VOLUMES)
     servers.write_settings(made, ports)
     home = tmp_path_factory.mktemp("control")
     with patch.dict("os.environ", {"ARCHON_HOME": str(home), "ARCHON_PROJECT_DIR": str(made.directory)}):
@@ -81,12 +95,11 @@ def test_what_was_destroyed_is_restored_as_it_was_and_the_writer_was_held_still(
     assert {one.state for one in context.runtime.status()} == {"running"}
 
 
-@pytest.mark.parametrize("service", ["qdrant", "memgraph", "postgres"])
+@pytest.mark.parametrize("service", STORES)
 def test_the_healthcheck_of_the_platforms_compose_file_tells_a_server_from_none(
     context: OperationContext, project: Compose, service: str
 ) -> None:
-    written = yaml.safe_load((servers.CHECKOUT / "docker" / "platform" / "compose.yaml").read_text())
-    check = [part.replace("$$", "$") for part in written["services"][service]["healthcheck"]["test"][1:]]
+    check = [part.replace("$$", "$") for part in health_check(service)["test"][1:]]
     check = [re.sub(r"\$\{\w+:-(\w+)\}", r"\1", part) for part in check]
 
     def answer_in(container: str) -> int:
@@ -97,6 +110,17 @@ def test_the_healthcheck_of_the_platforms_compose_file_tells_a_server_from_none(
     assert answer_in(service) == 0
     others = {"qdrant": "memgraph", "memgraph": "postgres", "postgres": "memgraph"}
     assert answer_in(others[service]) != 0
+
+
+def test_the_engine_calls_a_store_healthy_and_a_frozen_one_not(context: OperationContext, project: Compose) -> None:
+    eventually(lambda: project.health() == dict.fromkeys(STORES, "healthy"), 60.0)
+    for service in STORES:
+        project.signal(service, "STOP")
+    eventually(lambda: project.health() == dict.fromkeys(STORES, "unhealthy"), 60.0)
+    for service in STORES:
+        project.signal(service, "CONT")
+    eventually(lambda: project.health() == dict.fromkeys(STORES, "healthy"), 60.0)
+    start_all(context)
 
 
 def test_a_removed_store_keeps_its_data_and_is_started_again(context: OperationContext, project: Compose) -> None:

@@ -27,8 +27,9 @@ from archon_dagster.restore_drill.drill import DrillRequest, run_drill
 from archon_dagster.sandbox.seed import seed
 from archon_dagster.stores.base import STORES
 from archon_dagster_tests.docker import servers
-from archon_dagster_tests.docker.conftest import Compose, docker, name_of, program
+from archon_dagster_tests.docker.conftest import Compose, name_of, program
 from archon_dagster_tests.docker.control_plane import CONTROL_IMAGE
+from archon_dagster_tests.docker_command import docker
 
 pytestmark = [pytest.mark.docker, pytest.mark.sandbox, pytest.mark.timeout(900)]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import threading
 import urllib.request
@@ -23,40 +22,16 @@ from archon_dagster.scaling import apply as profiles
 from archon_dagster.scaling import scale as scaling
 from archon_dagster.scaling.context import ScalingContext
 from archon_dagster.scaling.sensors import search_autoscaler
-from archon_dagster_tests.docker.conftest import IMAGE, LIMIT, Compose, docker, name_of
-from archon_dagster_tests.docker.servers import CHECKOUT, free_port
+from archon_dagster_tests.bystanders import untouched
+from archon_dagster_tests.docker import platform_file
+from archon_dagster_tests.docker.conftest import Compose, name_of
+from archon_dagster_tests.docker.servers import free_port
+from archon_dagster_tests.docker_command import IMAGE, LIMIT, docker
 from archon_dagster_tests.eventually import eventually
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 SEARCH = "archon-search"
-# says who it is; at SIGTERM it takes nothing new and answers what is open, as the platform's own does; works hard while
-# there is a file that says so
-SERVER = """\
-import http.server, json, os, signal, socket, threading, time
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        if self.path == "/slow":
-            time.sleep(0.5)
-        body = json.dumps({"status": "healthy", "who": socket.gethostname()}).encode()
-        self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
-        self.wfile.write(body)
-    def log_message(self, *_): pass
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = False
-def work():
-    while True:
-        end = time.monotonic() + 0.05
-        while os.path.exists("/broken/busy") and time.monotonic() < end: pass
-        time.sleep(0.01)
-threading.Thread(target=work, daemon=True).start()
-if os.path.exists("/broken/now"):
-    raise SystemExit("injected: it does not start")
-server = Server(("", 8055), Handler)
-signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
-server.serve_forever(0.05)
-server.server_close()
-"""
 CHECK = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8055/health', timeout=5)"
 
 
@@ -97,27 +72,20 @@ class Platform:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """It runs, and somebody else's things beside it are compared when all has been done to it."""
     directory = tmp_path_factory.mktemp("scaling")
     (directory / "broken").mkdir()
     project, port = Compose(directory, name_of("scaling")), free_port()
-    for file in (CHECKOUT / "docker" / "platform").glob("[!.]*"):
-        shutil.copy(file, directory)
-    small = {
-        "command": ["python3", "-u", "-c", SERVER.replace("$", "$$")],
-        "healthcheck": {"test": ["CMD", "python3", "-c", CHECK], "interval": "1s", "start_period": "1s"},
-        "volumes": [f"{directory}/broken:/broken:ro"],
-    }
-    (directory / "small.yaml").write_text(json.dumps({"services": {SEARCH: small}}))
-    (directory / ".env").write_text(
-        f"# kept\nCOMPOSE_FILE=compose.yaml:small.yaml\nCOMPOSE_PROJECT_NAME={project.name}\nPOSTGRES_PASSWORD=x\n"
-        f"SEARCH_IMAGE={IMAGE}\nHAPROXY_IMAGE={IMAGE}\nSEARCH_SERVICE_PORT={port}\n"
-        "SEARCH_CPUS=1\nSEARCH_MEMORY=256m\n"
-    )
+    check = {"test": ["CMD", "python3", "-c", CHECK], "interval": "1s", "start_period": "1s"}
+    search = platform_file.small(8055, directory / "broken", **check)
+    platform_file.write(project, {SEARCH: search}, SEARCH_IMAGE=IMAGE, SEARCH_SERVICE_PORT=port, SEARCH_CPUS=1,
+                        SEARCH_MEMORY="256m")  # fmt: skip
     made = Platform(project, port, tmp_path_factory.mktemp("home"))
     try:
-        project.runtime.up(SEARCH)
-        eventually(made.answers, within=30.0)
-        yield made
+        with untouched(tmp_path_factory.mktemp("neighbour") / "project", project.name):
+            project.runtime.up(SEARCH)
+            eventually(made.answers, within=30.0)
+            yield made
     finally:
         project.remove()
 
@@ -172,6 +140,13 @@ def test_replicas_come_and_go_behind_the_balancer_and_no_request_is_lost(platfor
     assert quick.failures + slow.failures == []
     assert len(platform.who()) == 1
     assert "search-balancer" not in platform.project.runtime.services()
+
+
+def test_what_the_balancer_says_and_is_made_of_is_told_with_its_service(platform: Platform) -> None:
+    runtime, balancer = platform.project.runtime, platform.project.container("search-balancer")
+    assert runtime.image_digests()["search-balancer"] == docker("inspect", "--format", "{{.Image}}", balancer)
+    said = docker("logs", "--tail", "1", balancer, merged=True)
+    assert said and said in runtime.logs(SEARCH)
 
 
 def test_the_number_outlives_down_and_what_an_operator_types(platform: Platform) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,15 +10,15 @@ import pytest
 
 from archon_dagster.platform.settings import Settings
 from archon_dagster.sandbox.lifecycle import Sandbox
-from archon_dagster_tests.platforms import lifecycle
+from archon_dagster_tests.platforms import running_platform
 
 
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """``sandbox.settings``, ``sandbox.runtime``, ``sandbox.home``; goes with the test process, however that ends."""
     home = tmp_path_factory.mktemp("sandbox")
-    yield lifecycle.up(home, owner_pid=os.getpid())
-    lifecycle.down(home)
+    with running_platform(home) as made:
+        yield made
     shutil.rmtree(home)
 
 

@@ -33,7 +33,7 @@ from archon_dagster.repository.repository import Repository
 from archon_dagster.resources import Operations
 from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.sandbox.seed import seed
-from archon_dagster_tests.platforms import RUNTIME, lifecycle
+from archon_dagster_tests.platforms import RUNTIME, running_platform
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -42,11 +42,10 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(600)]
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A platform of this module's own, with a repository: its lock is taken too."""
     home = tmp_path_factory.mktemp("configuration")
-    sandbox = lifecycle.up(home, owner_pid=os.getpid())
-    seed(sandbox.settings, sandbox.runtime, limit=4, max_points=20)
-    Repository.open(sandbox.settings.repository, create=True)
-    yield sandbox
-    lifecycle.down(home)
+    with running_platform(home) as sandbox:
+        seed(sandbox.settings, sandbox.runtime, limit=4, max_points=20)
+        Repository.open(sandbox.settings.repository, create=True)
+        yield sandbox
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ them."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -16,7 +15,7 @@ from archon_dagster.definitions import defs
 from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.sandbox.seed import seed
 from archon_dagster_tests import bystanders
-from archon_dagster_tests.platforms import RUNTIME, lifecycle
+from archon_dagster_tests.platforms import RUNTIME, running_platform
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
 
@@ -61,16 +60,13 @@ REFUSED = {
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A whole platform, and on compose a neighbour that is compared at the end."""
     home = tmp_path_factory.mktemp("every-job")
-    sandbox = lifecycle.up(home, owner_pid=os.getpid())
-    try:
+    with running_platform(home) as sandbox:
         seed(sandbox.settings, sandbox.runtime, limit=6, max_points=30)
         lines = [line for line in sandbox.env_file.read_text().splitlines() if not line.startswith("LOG_LEVEL=")]
         (sandbox.settings.project_dir / "next.env").write_text("\n".join([*lines, "LOG_LEVEL=DEBUG", ""]))
         directory, name = tmp_path_factory.mktemp("neighbour") / "project", sandbox.settings.compose_project
         with bystanders.untouched(directory, name) if RUNTIME == "compose" else nullcontext():
             yield sandbox
-    finally:
-        lifecycle.down(home)
 
 
 @pytest.fixture(scope="module")

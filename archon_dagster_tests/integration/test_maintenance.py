@@ -21,7 +21,7 @@ from archon_dagster.maintenance.weekly import choose, run
 from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.sandbox.seed import seed
 from archon_dagster.stores.base import Progress
-from archon_dagster_tests.platforms import lifecycle
+from archon_dagster_tests.platforms import lifecycle, running_platform
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -31,10 +31,9 @@ WEEKLY = choose(STEPS, ())
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     home = tmp_path_factory.mktemp("maintenance")
-    sandbox = lifecycle.up(home, owner_pid=os.getpid())
-    seed(sandbox.settings, sandbox.runtime, limit=6, max_points=30)
-    yield sandbox
-    lifecycle.down(home)
+    with running_platform(home) as sandbox:
+        seed(sandbox.settings, sandbox.runtime, limit=6, max_points=30)
+        yield sandbox
 
 
 def opened(platform: Sandbox, cancel_at: str = "") -> OperationContext:

@@ -34,7 +34,7 @@ from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.sandbox.misbehaviour import behave, misbehave
 from archon_dagster.sandbox.seed import seed
 from archon_dagster.stores.base import Progress
-from archon_dagster_tests.platforms import lifecycle
+from archon_dagster_tests.platforms import running_platform
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -46,10 +46,9 @@ VECTORS = "archon_vectors"
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A platform of this module's own: its collections are tuned."""
     home = tmp_path_factory.mktemp("performance")
-    sandbox = lifecycle.up(home, owner_pid=os.getpid())
-    seed(sandbox.settings, sandbox.runtime, limit=6, max_points=30)
-    yield sandbox
-    lifecycle.down(home)
+    with running_platform(home) as sandbox:
+        seed(sandbox.settings, sandbox.runtime, limit=6, max_points=30)
+        yield sandbox
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.sandbox.seed import seed
 from archon_dagster.stores.base import STORES, Progress, StoreName
 from archon_dagster_tests.eventually import eventually
-from archon_dagster_tests.platforms import lifecycle, only_processes
+from archon_dagster_tests.platforms import only_processes, running_platform
 from archon_dagster_tests.processes import processes_under
 
 pytestmark = [
@@ -48,10 +48,9 @@ OnNews = Callable[[Step | Progress], None]
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    sandbox = lifecycle.up(tmp_path_factory.mktemp("drilled"), owner_pid=os.getpid())
-    seed(sandbox.settings, sandbox.runtime, limit=12, max_points=60)
-    yield sandbox
-    lifecycle.down(sandbox.home)
+    with running_platform(tmp_path_factory.mktemp("drilled")) as sandbox:
+        seed(sandbox.settings, sandbox.runtime, limit=12, max_points=60)
+        yield sandbox
 
 
 @pytest.fixture(scope="module")

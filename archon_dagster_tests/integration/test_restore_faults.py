@@ -31,7 +31,7 @@ from archon_dagster.sandbox.seed import seed
 from archon_dagster.stores.base import StoreName
 from archon_dagster.stores.vectors.store import VectorStore
 from archon_dagster_tests.integration.broken_wire import broken_wire
-from archon_dagster_tests.platforms import lifecycle, only_processes
+from archon_dagster_tests.platforms import lifecycle, only_processes, running_platform
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(300)]
 
@@ -58,12 +58,9 @@ def small_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox
 
 
 def _running(home: Path) -> Iterator[Sandbox]:
-    try:
-        made = lifecycle.up(home, owner_pid=os.getpid())
+    with running_platform(home) as made:
         seed(made.settings, made.runtime, limit=12, max_points=60)
         yield made
-    finally:
-        lifecycle.down(home)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -28,7 +27,7 @@ from archon_dagster.restore.selection import Selection, selection_of
 from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.sandbox.seed import seed
 from archon_dagster.stores.base import StoreName
-from archon_dagster_tests.platforms import lifecycle
+from archon_dagster_tests.platforms import running_platform
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(400)]
 
@@ -36,16 +35,10 @@ SERVERS: tuple[StoreName, ...] = ("vectors", "graph", "relational")
 COLLECTION, TABLE = "code_generation_patterns", "public.archon_tasks"
 
 
-def made(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[Sandbox]:
-    home = tmp_path_factory.mktemp(name)
-    yield lifecycle.up(home, owner_pid=os.getpid())
-    lifecycle.down(home)
-
-
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """The platform that is backed up."""
-    for sandbox in made(tmp_path_factory, "first"):
+    with running_platform(tmp_path_factory.mktemp("first")) as sandbox:
         seed(sandbox.settings, sandbox.runtime, limit=12, max_points=60)
         yield sandbox
 
@@ -53,7 +46,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 @pytest.fixture(scope="module")
 def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """Another one, on ports of its own, with data of its own."""
-    for sandbox in made(tmp_path_factory, "second"):
+    with running_platform(tmp_path_factory.mktemp("second")) as sandbox:
         seed(sandbox.settings, sandbox.runtime, limit=4, max_points=20)
         yield sandbox
 

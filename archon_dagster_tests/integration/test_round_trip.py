@@ -28,7 +28,7 @@ from archon_dagster.sandbox.lifecycle import Sandbox
 from archon_dagster.sandbox.seed import seed
 from archon_dagster.stores.base import STORES, StoreName
 from archon_dagster_tests.eventually import eventually
-from archon_dagster_tests.platforms import lifecycle
+from archon_dagster_tests.platforms import lifecycle, running_platform
 from archon_dagster_tests.prompt import PROMPT, Cancel
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
@@ -40,10 +40,9 @@ SMALL = {"limit": 12, "max_points": 60}
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A sandbox of this module's own, because these tests kill and wipe it."""
     home = tmp_path_factory.mktemp("round-trip")
-    made = lifecycle.up(home, owner_pid=os.getpid())
-    seed(made.settings, made.runtime, **SMALL)  # type: ignore[arg-type]
-    yield made
-    lifecycle.down(home)
+    with running_platform(home) as made:
+        seed(made.settings, made.runtime, **SMALL)  # type: ignore[arg-type]
+        yield made
 
 
 @pytest.fixture

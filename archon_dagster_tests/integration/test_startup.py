@@ -29,7 +29,7 @@ from archon_dagster.startup.cold_start import ColdStartRequest, cold_start
 from archon_dagster.startup.context import StartContext
 from archon_dagster.startup.platform import StartRequest, start_platform
 from archon_dagster.startup.report import Report
-from archon_dagster_tests.platforms import lifecycle, only_processes
+from archon_dagster_tests.platforms import lifecycle, only_processes, running_platform
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
 
@@ -40,10 +40,9 @@ COLD = ColdStartRequest("COLD-START")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A platform of this module's own: it is taken down again and again."""
     home = tmp_path_factory.mktemp("start")
-    sandbox = lifecycle.up(home, owner_pid=os.getpid())
-    seed(sandbox.settings, sandbox.runtime, limit=6, max_points=30)
-    yield sandbox
-    lifecycle.down(home)
+    with running_platform(home) as sandbox:
+        seed(sandbox.settings, sandbox.runtime, limit=6, max_points=30)
+        yield sandbox
 
 
 @pytest.fixture(autouse=True)

@@ -1,45 +1,40 @@
 """The platform's services as containers of one Docker Compose project: the runtime of production.
 
-What a service is comes from compose (:mod:`compose_project`), what it does from the engine (:mod:`compose_engine`).
-Compose makes containers; stopping, freezing and looking need no compose file, so they also work while somebody has
-broken it. Concurrent callers are kept apart by a lock per service, and compose itself by one for the project: two of
-its commands at once make a network twice. The command itself holds the lock too, and goes on holding it if its caller
-is killed.
+What there is, :mod:`compose_services` finds out; here is what is done to it. Compose makes containers; stopping,
+freezing and looking need no compose file, so they also work while somebody has broken it. Concurrent callers are kept
+apart by a lock per service, and compose itself by one for the project: two of its commands at once make a network
+twice. The command itself holds the lock too, and goes on holding it if its caller is killed.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from archon_dagster.errors import ArchonError, ConfigurationError, ServiceError
-from archon_dagster.platform.limits import Host, Resources
+from archon_dagster.platform.limits import Resources
 from archon_dagster.platform.runtime import compose_engine as engines
 from archon_dagster.platform.runtime import compose_variables
 from archon_dagster.platform.runtime.compose_engine import Container, engine
 from archon_dagster.platform.runtime.compose_exec import ContainerExec
 from archon_dagster.platform.runtime.compose_lock import held
 from archon_dagster.platform.runtime.compose_project import ComposeProject
+from archon_dagster.platform.runtime.compose_services import ComposeServices
 from archon_dagster.platform.runtime.phases import in_phases
-from archon_dagster.platform.runtime.protocol import Replicas, ServiceStats, ServiceStatus
 from archon_dagster.platform.services import BY_NAME, Service
 
 _GRACE = 30.0  # seconds a service outside the catalogue gets to stop
 _START_LIMIT = 600.0  # seconds compose may take to make a service's containers, an image that is missing included
 _IMAGE_LIMIT = 1800.0  # seconds a pull or a build may take
 _LOCK_LIMIT = 60.0  # seconds to wait for another caller, beside the grace period
-_CONFIG_FOR = 5.0  # seconds the list of services is believed; compose takes a tenth of a second to make it
 _LOG_LINES = 15
 
 Verb = Callable[[Any, str], None]
 
 
-class ComposeRuntime:
+class ComposeRuntime(ComposeServices):
     """See :class:`~archon_dagster.platform.runtime.protocol.Runtime`.
 
     :param project: the compose project.
@@ -50,86 +45,8 @@ class ComposeRuntime:
     kind: Literal["compose"] = "compose"
 
     def __init__(self, project: ComposeProject, locks: Path, catalogue: Mapping[str, Service] = BY_NAME):
-        self._project, self._locks, self._catalogue = project, locks, catalogue
-        self._services: tuple[str, ...] = ()
-        self._balancers: dict[str, str] = {}
-        self._wanted: dict[str, int] = {}
-        self._read_at = float("-inf")
-
-    # what there is
-
-    def services(self) -> tuple[str, ...]:
-        """The services of the project (of its active profiles), in catalogue order.
-
-        While compose does not accept the project, those that have containers: frozen writers must not stay frozen
-        because somebody is editing a file.
-        """
-        if time.monotonic() - self._read_at >= _CONFIG_FOR:
-            self._services, self._read_at = self._in_order(self._configured()), time.monotonic()
-        return self._services
-
-    def _configured(self) -> set[str]:
-        """The services; a balancer is part of the one it is for: :data:`compose_engine.BALANCES` names that one."""
-        try:
-            config = self._project.config()
-            found = {name: one.get("labels") or {} for name, one in (config.get("services") or {}).items()}
-            self._wanted = {name: compose_variables.wanted(config, name) for name in found}
-        except ConfigurationError:
-            found = self._made()
-            if not found:
-                raise
-        balanced = {name: labels[engines.BALANCES] for name, labels in found.items() if engines.BALANCES in labels}
-        self._balancers = {service: name for name, service in balanced.items()}
-        return set(found) - set(balanced)
-
-    def _made(self) -> dict[str, dict[str, str]]:
-        with engine("the services could not be looked at") as client:
-            return {one.labels[engines.SERVICE]: one.labels for one in engines.containers(client, self._project.name)}
-
-    def status(self) -> list[ServiceStatus]:
-        """One entry for each service of :meth:`services`; one whose balancer does not run does not either."""
-        found = self._instances()
-        return [self._status(name, found) for name in self.services()]
-
-    def _status(self, name: str, found: dict[str, list[Container]]) -> ServiceStatus:
-        one, balancer = engines.status_of(name, found.get(name, [])), self._balancers.get(name)
-        if balancer and one.state == "running" and not any(map(engines.is_up, found.get(balancer, []))):
-            return replace(one, state="exited")
-        return one
-
-    def stats(self) -> list[ServiceStats]:
-        """CPU and memory of each service that runs; the engine measures for a second."""
-        found = self._instances()
-        names = [name for name in self.services() if name in found]
-        with ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:
-            measured = pool.map(self._stats, names)
-            return [one for one in measured if one is not None]
-
-    def _stats(self, service: str) -> ServiceStats | None:
-        with engine(f"{service} could not be measured") as client:
-            parts = [one for name in self._parts(service) for one in self._of(client, name)]
-            return engines.stats_of(service, parts)
-
-    def _instances(self) -> dict[str, list[Container]]:
-        names = self.services()
-        with engine("the services could not be looked at") as client:
-            found: dict[str, list[Container]] = {}
-            for one in engines.containers(client, self._project.name):
-                found.setdefault(one.labels[engines.SERVICE], []).append(one)
-        return {name: found[name] for name in (*names, *self._balancers.values()) if name in found}
-
-    def image_digests(self) -> dict[str, str]:
-        """The digest of the image each service's container was made from; an image built here has only an id."""
-        found = self._instances()
-        with engine("the images could not be looked at") as client:
-            return {name: engines.image_of(client, found[name][0]) for name in self.services() if name in found}
-
-    def logs(self, service: str, lines: int = 50) -> str:
-        """The last lines the service wrote, newest last; of each replica, one after the other."""
-        (name,) = self._chosen((service,))
-        with engine(f"the log of {name} could not be read") as client:
-            instances = engines.containers(client, self._project.name, name)
-            return "".join(one.logs(tail=lines).decode(errors="replace") for one in instances)
+        super().__init__(project, catalogue)
+        self._locks = locks
 
     # verbs
 
@@ -179,14 +96,6 @@ class ComposeRuntime:
             raise ConfigurationError(f"{name} cannot run {replicas} times", todo="stop it instead")
         self._each((name,), lambda client, one: self._scale(client, one, replicas))
 
-    def replicas(self, service: str) -> Replicas:
-        """How often a service shall run, and how each container is: as its health check says, where it has one."""
-        (name,) = self._chosen((service,))
-        with engine(f"{name} could not be looked at") as client:
-            each = tuple(engines.replica_of(one) for one in self._of(client, name))
-        wanted = compose_variables.wanted(self._project.config(), name)
-        return Replicas(name, wanted, each, compose_variables.fixed(self._project, name))
-
     def limit(self, service: str, limits: Resources | None) -> None:
         """Remember in the project's ``.env`` what each container of a service may use."""
         (name,) = self._chosen((service,))
@@ -200,16 +109,11 @@ class ComposeRuntime:
         (name,) = self._chosen((service,))
         return compose_variables.limits_of(self._project, name)
 
-    def host(self) -> Host:
-        """The machine of the engine."""
-        with engine("the host could not be asked what it has") as client:
-            return engines.host_of(client)
-
     def exec(self, service: str, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> ContainerExec:
         """Run a command in the service's first running container, with the container's environment and programs."""
         (name,) = self._chosen((service,))
         with engine(f"{name} could not be looked at") as client:
-            instances = engines.containers(client, self._project.name, name)
+            instances = self._of(client, name)
         running = next((one for one in instances if one.status == "running"), None)
         if running is None:
             raise self._with_log(name, self._not_running(name, instances))
@@ -231,7 +135,7 @@ class ComposeRuntime:
             with self._lock("compose", 0.0):
                 compose_variables.write(self._project.env_file, {count: str(replicas)})
         self._make(client, name, "--no-recreate", replicas=replicas)
-        if balancer := self._balancers.get(name):
+        if balancer := self._balancer(name):
             self._up(client, balancer)
 
     def _stop(self, client: Any, name: str) -> None:
@@ -282,9 +186,6 @@ class ComposeRuntime:
 
     # shared by the verbs
 
-    def _of(self, client: Any, name: str) -> list[Container]:
-        return engines.containers(client, self._project.name, name)
-
     def _living(self, client: Any, name: str) -> list[Container]:
         instances = self._of(client, name)
         living = [one for one in instances if engines.is_up(one)]
@@ -308,27 +209,8 @@ class ComposeRuntime:
     def _grace(self, name: str) -> float:
         return self._catalogue[name].stop_grace if name in self._catalogue else _GRACE
 
-    def _chosen(self, services: Sequence[str]) -> tuple[str, ...]:
-        have = self.services()
-        unknown = [name for name in services if name not in have]
-        if unknown:
-            raise ConfigurationError(
-                f"no such service here: {', '.join(unknown)}",
-                where=f"compose project {self._project.name} in {self._project.directory}",
-                todo=f"services here: {', '.join(have) or 'none'} (COMPOSE_PROFILES in its .env adds more)",
-            )
-        return tuple(name for name in have if name in services) if services else have
-
     def _with_balancers(self, services: Sequence[str]) -> list[str]:
         return [part for name in self._chosen(services) for part in self._parts(name)]
-
-    def _parts(self, name: str) -> tuple[str, ...]:
-        """A service, and what balances it."""
-        balancer = self._balancers.get(name)
-        return (name, balancer) if balancer else (name,)
-
-    def _in_order(self, names: set[str]) -> tuple[str, ...]:
-        return (*(name for name in self._catalogue if name in names), *sorted(names.difference(self._catalogue)))
 
     def _each(
         self, names: Sequence[str], verb: Verb, *, backwards: bool = False, thorough: bool = False,
@@ -343,7 +225,7 @@ class ComposeRuntime:
             try:
                 with engine(name) as client:
                     verb(client, name)
-                    if balanced and (balancer := self._balancers.get(name)):
+                    if balanced and (balancer := self._balancer(name)):
                         verb(client, balancer)
             except ServiceError as error:
                 raise self._with_log(name, error) from error
