@@ -151,7 +151,7 @@ class ChunkPool:
     :param check: called while waiting; raises to stop.
     """
 
-    def __init__(self, store: ChunkStore, *, check: Check, threads: int = 8, in_flight: int = 64 << 20):
+    def __init__(self, store: ChunkStore, *, check: Check, threads: int = 8, in_flight: int = 32 << 20):
         self.tally = Tally()
         self._closed = False
         self._store = store.heeding(both(self._require_open, check))
