@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from functools import cache
@@ -77,6 +78,9 @@ def _foreign(name: str) -> bool:
 
 
 def pytest_configure() -> None:
+    # a shell starts what runs in its background deaf to Ctrl-C, and so would be all that a test starts and interrupts
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in [name for name in os.environ if _foreign(name)]:
         del os.environ[name]
 
