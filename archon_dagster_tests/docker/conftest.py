@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -54,6 +54,15 @@ class Compose:
         container = self.container(service)
         docker("kill", "--signal", name, container)
         docker("exec", container, "sh", "-c", f"kill -{name} -1")
+
+    @contextmanager
+    def frozen(self, *services: str) -> Iterator[None]:
+        """They answer nothing for the block."""
+        with ExitStack() as undo:
+            for service in services:
+                undo.callback(self.signal, service, "CONT")
+                self.signal(service, "STOP")
+            yield
 
     def remove(self) -> None:
         command = ["--project-directory", str(self.directory), "--project-name", self.name, "--profile", "*"]

@@ -1,35 +1,30 @@
-"""The deployment of ``docker/`` as an operator starts it, on images that need no registry."""
+"""A running control plane: what is asked of it and what is seen of it, from outside and in its containers."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import shutil
 import ssl
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 
 from archon_dagster.cli.webserver import ENDED, LAUNCH, LOCATION, REPOSITORY, STOP
 from archon_dagster.platform.settings import load_settings
-from archon_dagster_tests.docker import servers, stand_ins
-from archon_dagster_tests.docker.conftest import IMAGE, Compose, docker, name_of
+from archon_dagster_tests.docker.conftest import Compose
+from archon_dagster_tests.docker.page import Operator
+from archon_dagster_tests.docker_command import docker
 from archon_dagster_tests.eventually import eventually
 
 CONTROL_IMAGE = os.environ.get("ARCHON_TEST_CONTROL_IMAGE", "archon-control:latest")
-USER = 1000  # the image's
 START = 480.0  # seconds until the webserver answers with the code location loaded
 _LOADED = "{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename } } } } }"
 _STATUS = "query ($run: ID!) { runOrError(runId: $run) { ... on Run { status tags { key value } } } }"
 _WHY = """query ($run: ID!) { logsForRun(runId: $run) { ... on EventConnection { events {
-    ... on MessageEvent { level message } ... on ExecutionStepFailureEvent { error { message } } } } } }"""
+    ... on MessageEvent { level message }
+    ... on ExecutionStepFailureEvent { error { message errorChain { error { message } } } } } } } }"""
 
 _KEPT = """\
 import json, pathlib, time
@@ -48,10 +43,11 @@ print(json.dumps({
 
 @dataclass(frozen=True)
 class ControlPlane:
-    """A running one: its compose project, the platform it operates, its address, and its two logins."""
+    """A running one: its compose project, the platform it operates, who typed it, its address, and its two logins."""
 
     control: Compose
     platform: Compose
+    typing: Operator
     url: str
     operator: tuple[str, str]
     viewer: tuple[str, str]
@@ -128,73 +124,3 @@ class ControlPlane:
         except (httpx.HTTPError, KeyError):
             return False
         return [(one["locationOrLoadError"] or {}).get("__typename") for one in entries] == ["RepositoryLocation"]
-
-
-@contextmanager
-def running(directory: Path) -> Iterator[ControlPlane]:
-    """A platform and its control plane, both in containers; removed with their data afterwards."""
-    platform = Compose(directory / "platform", name_of("operated"))
-    control = Compose(directory / "docker", name_of("control"))
-    services = {**servers.services({}), "archon-agents": stand_ins.agents_service(platform)}
-    platform.write(stand_ins.never_pulled(services), volumes={**servers.VOLUMES, "programs": {}})
-    servers.write_settings(platform, dict.fromkeys(("qdrant", "memgraph", "postgres", "archon-agents"), 1))
-    _owned(platform.directory)
-    shutil.copytree(servers.CHECKOUT / "docker", control.directory, ignore=shutil.ignore_patterns("wheels", "secrets"))
-    passwords = {"ARCHON_OPERATOR_PASSWORD": "may-do-all", "ARCHON_VIEWER_PASSWORD": "may-look"}
-    subprocess.run(
-        [control.directory / "prepare", platform.directory], env=os.environ | passwords, check=True, timeout=60
-    )
-    port = servers.free_port()
-    _configure(control, platform, port)
-    volumes = [f"{control.name}_{name}" for name in ("storage", "state", "backups")]
-    try:
-        stand_ins.build_storage(f"{control.name}-storage", directory / "storage", USER)
-        platform.runtime.up()
-        docker("compose", "--project-directory", str(control.directory), "up", "--detach", "--no-build", limit=START)
-        trust = ssl.create_default_context(cafile=str(control.directory / "secrets" / "tls.crt"))
-        plane = ControlPlane(control, platform, f"https://localhost:{port}", ("operator", "may-do-all"),
-                             ("viewer", "may-look"), trust)  # fmt: skip
-        eventually(plane.loaded, START)
-        yield plane
-    except BaseException:
-        sys.stderr.write(
-            docker("compose", "--project-directory", str(control.directory), "logs", "--tail", "40", check=False)
-        )
-        raise
-    finally:
-        runs = docker("ps", "-aq", "--filter", f"ancestor={CONTROL_IMAGE}", "--filter", "label=dagster/run_id")
-        if runs:
-            docker("rm", "--force", *runs.split())
-        control.remove()
-        docker("volume", "rm", "--force", *volumes)
-        platform.remove()
-        docker("volume", "rm", "--force", f"{platform.name}_programs")
-        docker("rmi", "--force", f"{control.name}-storage", check=False)
-        built = docker("images", "-q", "--filter", f"label=com.docker.compose.project={platform.name}").split()
-        docker("rmi", "--force", *dict.fromkeys(built), check=False)
-
-
-def _owned(directory: Path) -> None:
-    """As an operator's directory: it belongs to the user that the containers run as."""
-    for path in (directory, *directory.rglob("*")):
-        os.lchown(path, USER, USER)
-
-
-def _configure(control: Compose, platform: Compose, port: int) -> None:
-    """Images that are here instead of the public ones; names and ports that nobody else has."""
-    socket = re.fullmatch(r"unix://(.+)", os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
-    assert socket is not None, "the engine is reached by its socket in these tests"
-    override = {"services": {"storage": stand_ins.storage_override()}}
-    (control.directory / "stand-ins.yaml").write_text(json.dumps(override))
-    values = {
-        "COMPOSE_FILE": f"{control.directory}/compose.yaml:{control.directory}/stand-ins.yaml",
-        "COMPOSE_PROJECT_NAME": control.name,
-        "ARCHON_CONTROL_PROJECT": control.name, "ARCHON_CONTROL_IMAGE": CONTROL_IMAGE, "HAPROXY_IMAGE": IMAGE,
-        "ARCHON_PLATFORM_PROJECT": platform.name, "ARCHON_PLATFORM_NETWORK": f"{platform.name}_default",
-        "ARCHON_BACKUPS": f"{control.name}_backups", "ARCHON_LISTEN": f"127.0.0.1:{port}",
-        "ARCHON_STORAGE_IMAGE": f"{control.name}-storage", "ARCHON_QDRANT_VOLUME": f"{platform.name}_qdrant_data",
-        "ARCHON_QDRANT_STORAGE": "/platform/qdrant/storage", "DOCKER_SOCKET": socket[1],
-        "ARCHON_ENVIRONMENT": "development",
-    }  # fmt: skip
-    with (control.directory / ".env").open("a") as file:
-        file.write("".join(f"{name}={value}\n" for name, value in values.items()))

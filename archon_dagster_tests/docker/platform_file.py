@@ -27,7 +27,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
     def log_message(self, *_): pass
 class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = False
+    daemon_threads, request_queue_size = False, 128
 def work():
     while True:
         end = time.monotonic() + 0.05

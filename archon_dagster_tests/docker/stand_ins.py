@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from archon_dagster.sandbox import postgres
-from archon_dagster_tests.docker.conftest import IMAGE, Compose, docker
+from archon_dagster_tests.docker.conftest import Compose
 from archon_dagster_tests.docker.servers import _WRITER, MOUNTS
+from archon_dagster_tests.docker_command import IMAGE, docker
 
 GOOD, BAD = _WRITER, "raise SystemExit('injected: it does not start')"
 _DATA, _SOCKETS = "/var/lib/postgresql/data", "/var/run/postgresql"
@@ -62,6 +63,8 @@ def agents_service(project: Compose) -> dict[str, Any]:
     (folder / "root").mkdir(parents=True)
     for link in ("bin", "lib", "lib64"):
         (folder / "root" / link).symlink_to(f"usr/{link}")
+    (folder / "root" / "opt").mkdir()
+    (folder / "root" / "opt" / "python").symlink_to("/usr/bin/python3")  # as the health check calls it
     program = 'CMD ["python3", "-u", "/program.py"]'
     label = f"LABEL com.docker.compose.project={project.name}"
     (folder / "Dockerfile").write_text(f"FROM scratch\nCOPY root /\n{label}\n{program}\n")
@@ -69,7 +72,7 @@ def agents_service(project: Compose) -> dict[str, Any]:
     docker("run", "--rm", "--volume", f"{project.name}_programs:/usr", IMAGE, "true")
     return {
         "build": {"context": str(folder)}, "image": f"{project.name}-agents:latest", "init": True,
-        "environment": {"PATH": "/usr/bin"}, "volumes": ["programs:/usr:ro"],
+        "environment": {"PATH": "/opt:/usr/bin"}, "volumes": ["programs:/usr:ro"],
     }  # fmt: skip
 
 

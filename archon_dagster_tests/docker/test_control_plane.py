@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 
 import httpx
 import pytest
+import yaml
 from docker.errors import APIError
 
 from archon_dagster.cli.webserver import ENDED, LAUNCH, LOCATION, REPOSITORY
 from archon_dagster.platform.runtime.compose_engine import engine
 from archon_dagster.repository.holder import LEASE_SECONDS
 from archon_dagster.sandbox import postgres
-from archon_dagster_tests.docker import servers, stand_ins
-from archon_dagster_tests.docker.conftest import docker
-from archon_dagster_tests.docker.control_plane import CONTROL_IMAGE, START, USER, ControlPlane, running
+from archon_dagster_tests.docker import page, servers, stand_ins
+from archon_dagster_tests.docker.control_plane import CONTROL_IMAGE, START, ControlPlane
+from archon_dagster_tests.docker.deployment import USER, running
+from archon_dagster_tests.docker_command import docker
 from archon_dagster_tests.eventually import eventually
 
 pytestmark = [pytest.mark.docker, pytest.mark.sandbox, pytest.mark.timeout(1500)]
@@ -31,6 +32,17 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     servers.require_same_python()
     with running(tmp_path_factory.mktemp("deployment")) as made:
         yield made
+
+
+def test_the_page_leads_to_a_first_backup(plane: ControlPlane) -> None:
+    """Sections 1 and 2 were typed to have this deployment at all; see :mod:`deployment`."""
+    alias, status, backup, backups = page.commands("3. The first backup")
+    assert "last good backup: none" in plane.typing.types(alias, status, code=4)
+    made = plane.typing.types(alias, backup)
+    (manifest,) = plane.kept()["manifests"]
+    assert manifest.removesuffix(".json") in made
+    assert manifest.removesuffix(".json") in plane.typing.types(alias, backups)
+    plane.typing.types(alias, status)
 
 
 @pytest.mark.parametrize("path", ["/", "/server_info", "/graphql", "/runs", "/static/x.js", "//", "/%2e%2e/graphql"])
@@ -229,26 +241,14 @@ def test_the_files_of_a_store_are_where_a_recovery_looks_for_them(plane: Control
 def test_the_history_comes_back_from_its_dump_as_the_page_says(plane: ControlPlane) -> None:
     run = plane.launch("backup")
     plane.succeeds(run)
-    page = (servers.CHECKOUT / "docs" / "docker.md").read_text()
-    (saving,) = re.findall(r"^(docker compose .* pg_dump .*>dagster\.dump)$", page, re.MULTILINE)
-    (back,) = re.findall(r"^(docker compose .* stop .*\n(?:docker compose .*\n)+)", page, re.MULTILINE)
-    shell(plane, saving)
+    (saving,) = re.findall(r"^(docker compose .* pg_dump .*>dagster\.dump)$", page.TEXT, re.MULTILINE)
+    (back,) = re.findall(r"^(docker compose .* stop .*\n(?:docker compose .*\n)+)", page.TEXT, re.MULTILINE)
     table = "exec -T storage psql -qX -U dagster -d dagster -c 'DROP TABLE runs CASCADE'"
-    shell(plane, f"docker compose -f docker/compose.yaml {table}")
-    shell(plane, back)
+    for text in (saving, f"docker compose -f docker/compose.yaml {table}", back):
+        plane.typing.types(text)
     eventually(plane.loaded, START)
     assert plane.status(run) == "SUCCESS"
     plane.succeeds(plane.launch("backup"))
-
-
-def shell(plane: ControlPlane, text: str) -> None:
-    """Type what a page says, in a checkout whose ``docker/`` is this deployment's."""
-    text = text.replace(
-        "docker compose -f docker/compose.yaml", f"docker compose --project-directory {plane.control.directory}"
-    )
-    done = subprocess.run(["sh", "-ec", text], cwd=plane.control.directory, stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, check=False, timeout=600)  # fmt: skip
-    assert done.returncode == 0, f"{text}\n{done.stderr}"
 
 
 @pytest.mark.long
@@ -293,6 +293,19 @@ def test_prometheus_reaches_the_metrics_on_a_network_of_their_own(plane: Control
     said = docker("run", "--rm", *on, "--entrypoint", "python", CONTROL_IMAGE, "-c", program)
     assert "archon_service_info{" in said
     assert 'archon_metrics_source_up{source="certificate"} 1.0' in said
+
+
+FROZEN = ("proxy", "webserver", "viewer", "metrics")  # what nothing else waits for
+
+
+def test_every_service_is_healthy_and_one_that_answers_nothing_is_not(plane: ControlPlane) -> None:
+    written = yaml.safe_load((servers.CHECKOUT / "docker" / "compose.yaml").read_text())["services"]
+    well = dict.fromkeys(set(written) - {"init"}, "healthy")  # the one that ends
+    eventually(lambda: plane.control.health() == well, 300.0)
+    with plane.control.frozen(*FROZEN):
+        eventually(lambda: plane.control.health() == well | dict.fromkeys(FROZEN, "unhealthy"), 120.0)
+    eventually(lambda: plane.control.health() == well, 120.0)
+    eventually(plane.loaded)
 
 
 def test_nothing_that_is_needed_was_refused(plane: ControlPlane) -> None:

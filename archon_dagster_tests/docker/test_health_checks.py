@@ -75,11 +75,8 @@ def test_every_service_of_the_file_is_here_or_with_the_stores() -> None:
 
 def test_whoever_answers_is_healthy_and_whoever_is_frozen_is_not(project: Compose) -> None:
     eventually_all(project, "healthy")
-    for name in NAMES:
-        project.signal(name, "STOP")
-    eventually_all(project, "unhealthy")
-    for name in NAMES:
-        project.signal(name, "CONT")
+    with project.frozen(*NAMES):
+        eventually_all(project, "unhealthy")
     eventually_all(project, "healthy")
 
 

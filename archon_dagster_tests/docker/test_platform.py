@@ -114,11 +114,8 @@ def test_the_healthcheck_of_the_platforms_compose_file_tells_a_server_from_none(
 
 def test_the_engine_calls_a_store_healthy_and_a_frozen_one_not(context: OperationContext, project: Compose) -> None:
     eventually(lambda: project.health() == dict.fromkeys(STORES, "healthy"), 60.0)
-    for service in STORES:
-        project.signal(service, "STOP")
-    eventually(lambda: project.health() == dict.fromkeys(STORES, "unhealthy"), 60.0)
-    for service in STORES:
-        project.signal(service, "CONT")
+    with project.frozen(*STORES):
+        eventually(lambda: project.health() == dict.fromkeys(STORES, "unhealthy"), 60.0)
     eventually(lambda: project.health() == dict.fromkeys(STORES, "healthy"), 60.0)
     start_all(context)
 
