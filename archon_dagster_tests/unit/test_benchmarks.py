@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,16 @@ from benchmarks.targets import targets
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 HERE = {"cores": "2", "on": "2026-01-01"}
+NAMED = re.findall(r"^\| `(\w+)` \|", (DOCS / "benchmarks.md").read_text(), re.MULTILINE)
+PROMISED = {
+    "listing": [("list",), ("latest",), ("prune_plan",)],
+    "platform": [
+        ("backup", "export_went_into", "vectors", "transfer"),
+        ("search_milliseconds", "archon-search, beside a backup, the writers paused", "p95"),
+        ("graph_load", "times_as_fast_as_replay"),
+    ],
+}
+"""Figures that the page explains: a part without them was measured before they were added."""
 
 
 @pytest.fixture
@@ -77,6 +88,17 @@ def test_every_target_that_is_missed_has_its_bound_on_the_page() -> None:
     page = (DOCS / "benchmarks.md").read_text()
     assert "cannot be told before" not in page and "not profiled yet" not in page
     assert all(f"- *{topic}*: " in page for topic in missed)
+
+
+def test_the_page_names_every_part() -> None:
+    assert tuple(NAMED) == results.ORDER
+
+
+@pytest.mark.parametrize("part", NAMED)
+def test_every_part_that_the_page_names_has_its_figures(part: str) -> None:
+    found = results.load(DOCS).get(part, Part({}))
+    assert found.rows or found.facts
+    assert [path for path in PROMISED.get(part, []) if found.fact(*path) is None] == []
 
 
 @pytest.mark.parametrize(
