@@ -54,8 +54,8 @@ def _ingest(rates: _Rates, row: _Row) -> str:
         f"digest of its artifact) and compress for up to {packed:.2f} s, while {row.added / 1e6:,.0f} MB are written: "
         f"synced as one file these take {row.added / rates.write:.2f} s. `tar czf` works on one core and falls further "
         "behind with each that is added; restic hashes once, and syncs a file for 16 MB where we sync one for a chunk. "
-        "On a disk that is fast at one large file that is the bound: by the profile, the eight threads that write chunks "
-        "spend most of their time waiting for `fsync`."
+        "On a disk that is fast at one large file that is the bound: by the profile, the eight threads that write "
+        "chunks spend most of their time waiting for `fsync`."
     )
 
 
