@@ -78,11 +78,14 @@ def _foreign(name: str) -> bool:
 
 
 def pytest_configure() -> None:
-    # a shell starts what runs in its background deaf to Ctrl-C, and so would be all that a test starts and interrupts
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in [name for name in os.environ if _foreign(name)]:
         del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def hearing_ctrl_c() -> None:
+    """A shell's background job is deaf to Ctrl-C, a command that was interrupted in this process too: until here."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module", autouse=True)

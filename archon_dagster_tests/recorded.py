@@ -26,5 +26,6 @@ def larger() -> Path:
         unpacking.stream_reader(packed) as stream,
         tarfile.open(fileobj=stream, mode="r|") as archive,
     ):
-        archive.extractall(folder, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Debian's Python 3.11 is older than it
+        archive.extractall(folder)
     return folder

@@ -116,8 +116,13 @@ class ChildrenPeak:
         self._thread.join()
 
     def _look(self) -> None:
+        ours = _command("self")
         while not self._enough.wait(SAMPLE):
-            self.mib = max(self.mib, *(_anonymous_mib(pid) for pid in _descendants("self")), 0.0)
+            for pid in _descendants("self"):
+                if (
+                    _command(pid) != ours
+                ):  # before it becomes another program, a new process shows our memory as its own
+                    self.mib = max(self.mib, _anonymous_mib(pid))
 
 
 def _descendants(process: str) -> Iterator[str]:
@@ -126,6 +131,12 @@ def _descendants(process: str) -> Iterator[str]:
             for child in listed.read_text().split():
                 yield child
                 yield from _descendants(child)
+
+
+def _command(process: str) -> bytes:
+    with suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    return b""
 
 
 def _anonymous_mib(process: str) -> float:
