@@ -147,10 +147,15 @@ def _remove_control(control: Compose) -> None:
             docker, "volume", "rm", "--force", *(f"{control.name}_{name}" for name in ("storage", "state", "backups"))
         )
         undo.callback(control.remove)
-        network = f"network={control.name}"
-        runs = docker("ps", "-aq", "--filter", network, "--filter", "label=dagster/run_id").split()
-        if runs:
-            docker("rm", "--force", *runs)
+        eventually(lambda: _no_run(control), 60.0)
+
+
+def _no_run(control: Compose) -> bool:
+    """Whether no run's container is left, which are told to go. The engine refuses that to one that is just going."""
+    of_runs = ("ps", "-aq", "--filter", f"network={control.name}", "--filter", "label=dagster/run_id")
+    if runs := docker(*of_runs).split():
+        docker("rm", "--force", *runs, check=False)
+    return docker(*of_runs) == ""
 
 
 def _show(control: Compose) -> None:
