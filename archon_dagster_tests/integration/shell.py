@@ -6,10 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from archon_dagster.sandbox.lifecycle import Sandbox
+from archon_dagster.sandbox.seed import seed
+from archon_dagster_tests.platforms import running_platform
 
 
 @dataclass(frozen=True)
@@ -33,3 +38,11 @@ class Shell:
         assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr
         return done.stderr
+
+
+@contextmanager
+def running_shell(home: Path, *, files: int, points: int) -> Iterator[Shell]:
+    """A small platform with something in it, for the block."""
+    with running_platform(home) as platform:
+        seed(platform.settings, platform.runtime, limit=files, max_points=points)
+        yield Shell(platform)

@@ -16,9 +16,8 @@ import pytest
 
 from archon_dagster.repository.repository import Repository
 from archon_dagster.sandbox import lifecycle
-from archon_dagster.sandbox.seed import seed
 from archon_dagster_tests.eventually import eventually
-from archon_dagster_tests.integration.shell import Shell
+from archon_dagster_tests.integration.shell import Shell, running_shell
 from archon_dagster_tests.processes import remote_ports
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
@@ -26,11 +25,8 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    home = tmp_path_factory.mktemp("cli")
-    platform = lifecycle.up(home, owner_pid=os.getpid())
-    seed(platform.settings, platform.runtime, limit=12, max_points=60)
-    yield Shell(platform)
-    lifecycle.down(home)
+    with running_shell(tmp_path_factory.mktemp("cli"), files=12, points=60) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

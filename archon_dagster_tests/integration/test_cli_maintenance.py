@@ -3,7 +3,6 @@ they end, and what is on the disk then."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,20 +14,15 @@ from archon_dagster.backup.backup import BackupRequest, take_backup
 from archon_dagster.context import open_context
 from archon_dagster.maintenance import journal as journals
 from archon_dagster.repository.repository import Repository
-from archon_dagster.sandbox import lifecycle
-from archon_dagster.sandbox.seed import seed
-from archon_dagster_tests.integration.shell import Shell
+from archon_dagster_tests.integration.shell import Shell, running_shell
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    home = tmp_path_factory.mktemp("cli-maintenance")
-    platform = lifecycle.up(home, owner_pid=os.getpid())
-    seed(platform.settings, platform.runtime, limit=6, max_points=30)
-    yield Shell(platform)
-    lifecycle.down(home)
+    with running_shell(tmp_path_factory.mktemp("cli-maintenance"), files=6, points=30) as found:
+        yield found
 
 
 @pytest.fixture(autouse=True)
