@@ -104,10 +104,12 @@ class ChildrenPeak:
 
     def __init__(self) -> None:
         self.mib = 0.0
+        self._earlier: frozenset[str] = frozenset()
         self._enough = threading.Event()
         self._thread = threading.Thread(target=self._look)
 
     def __enter__(self) -> ChildrenPeak:
+        self._earlier = frozenset(_descendants("self", frozenset()))
         self._thread.start()
         return self
 
@@ -118,19 +120,20 @@ class ChildrenPeak:
     def _look(self) -> None:
         ours = _command("self")
         while not self._enough.wait(SAMPLE):
-            for pid in _descendants("self"):
-                if (
-                    _command(pid) != ours
-                ):  # before it becomes another program, a new process shows our memory as its own
+            for pid in _descendants("self", self._earlier):
+                # before it becomes another program, a new process shows our memory as its own
+                if _command(pid) != ours:
                     self.mib = max(self.mib, _anonymous_mib(pid))
 
 
-def _descendants(process: str) -> Iterator[str]:
+def _descendants(process: str, but_not: frozenset[str]) -> Iterator[str]:
+    """The processes below one, without ``but_not`` and what is below those."""
     for listed in Path(f"/proc/{process}/task").glob("*/children"):
         with suppress(OSError):  # the thread or the process has ended
             for child in listed.read_text().split():
-                yield child
-                yield from _descendants(child)
+                if child not in but_not:
+                    yield child
+                    yield from _descendants(child, but_not)
 
 
 def _command(process: str) -> bytes:

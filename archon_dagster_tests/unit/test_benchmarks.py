@@ -139,6 +139,11 @@ def test_the_memory_of_another_process_is_what_it_holds_itself_without_the_files
         "file = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ); "
         "read = file[::4096]; held = bytes([1]) * (48 << 20); time.sleep(0.5)"
     )
-    with ChildrenPeak() as children:
-        subprocess.run([sys.executable, "-c", holding, str(mapped)], check=True, timeout=60)
+    larger = "held = bytes([1]) * (128 << 20); print(flush=True); input()"
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", larger], **pipes) as earlier:  # is not counted: it was there before
+        earlier.stdout.readline()
+        with ChildrenPeak() as children:
+            subprocess.run([sys.executable, "-c", holding, str(mapped)], check=True, timeout=60)
+        earlier.stdin.close()
     assert 48 <= children.mib < 48 + 40
