@@ -25,6 +25,9 @@ PLATFORM_POOL = "platform"
 NEWS: ContextVar[Callable[[str], None]] = ContextVar("NEWS")
 """Where a run inside this process also tells its steps: the terminal of ``archon backup`` without a webserver."""
 
+RESULT = "archon/result"
+"""The tag of a run that says what came of it."""
+
 EXECUTOR = dg.in_process_executor
 """Every job's executor: parallelism belongs inside an op; a process per step costs seconds and breaks cancelling."""
 
@@ -80,6 +83,11 @@ def run_op(
         return run_cancellable(lambda: work(cancel, report), cancel, cleanup_limit=cleanup_limit)
     except ArchonError as error:
         raise failure_of(error) from error
+
+
+def tell_result(context: dg.OpExecutionContext, result: str) -> None:
+    """What came of the run, in a sentence: a tag, so that it stands in the UI's list and the shell can say it too."""
+    context.instance.add_run_tags(context.run_id, {RESULT: result})
 
 
 def failure_of(error: ArchonError, metadata: Mapping[str, Any] | None = None) -> dg.Failure:

@@ -24,6 +24,7 @@ CHANGING = {
     "POST containers/ID/stop": "stop, restart, recreate; a run that is cancelled",
     "POST containers/ID/pause": "quiesce of a backup",
     "POST containers/ID/unpause": "the end of it, and every start",
+    "POST containers/ID/kill?signal=SIGCONT": "stop, restart, recreate: what is frozen would not hear of it",
     "POST containers/ID/rename": "docker compose up --force-recreate: the old container steps aside first",
     "POST containers/ID/exec": "docker exec: pg_dump, pg_restore, psql, pip check",
     "POST exec/ID/start": "docker exec",
@@ -70,11 +71,12 @@ class Recorder:
 
 
 def shape(method: str, target: str) -> str:
-    """A call without what is different each time."""
-    path = re.sub(r"^/(v[0-9.]+/)?", "", target.partition("?")[0])
+    """A call without what is different each time; of a signal it is told which."""
+    path, _, query = re.sub(r"^/(v[0-9.]+/)?", "", target).partition("?")
     path = re.sub(r"sha256:[0-9a-f]{64}", _ID, path)
     path = re.sub(r"^(containers|exec)/(?!create$|json$)[^/]+", r"\1/ID", path)
-    return f"{method} " + re.sub(r"^networks/(?!create$)[^/]+(?=/)", "networks/NAME", path)
+    path = re.sub(r"^networks/(?!create$)[^/]+(?=/)", "networks/NAME", path)
+    return f"{method} {path}" + (f"?{query}" if path.endswith("/kill") else "")
 
 
 @contextmanager

@@ -33,6 +33,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "POST": (
         "(containers|networks|volumes)/create",
         rf"containers/{_NAME}/(start|stop|pause|unpause|rename)",
+        rf"containers/{_NAME}/kill",  # one signal only: see `wakes`
         rf"containers/{_NAME}/exec", rf"exec/{_NAME}/start",
         rf"networks/{_NAME}/(connect|disconnect)",
         "images/create", "build", "session", "grpc",  # pull; the two builders
@@ -52,7 +53,14 @@ def allowed(method: str, target: str) -> bool:
     call = re.fullmatch(r"(?:/v[0-9.]+)?/(.*)", parts.path)
     if call is None or not any(re.fullmatch(pattern, call[1]) for pattern in ALLOWED.get(method, ())):
         return False
+    if call[1].endswith("/kill"):
+        return wakes(parts.query)
     return method != "DELETE" or spares(call[1], parts.query)
+
+
+def wakes(query: str) -> bool:
+    """Whether a signal only lets a container go on; without a name the engine sends the one that kills."""
+    return parse_qs(query, keep_blank_values=True) == {"signal": ["SIGCONT"]}
 
 
 def spares(what: str, query: str) -> bool:

@@ -17,9 +17,8 @@ from archon_dagster.backup.summary import duration_text
 from archon_dagster.cli.backups import Direct, Json
 from archon_dagster.cli.listing import day_text
 from archon_dagster.cli.operations import run_interruptible
-from archon_dagster.cli.output import console, hanging, plain, print_json, problems, table
-from archon_dagster.cli.progress import RunLines
-from archon_dagster.cli.submit import run_job
+from archon_dagster.cli.output import console, hanging, plain, print_json, table
+from archon_dagster.cli.submit import submit
 from archon_dagster.configuration.apply import CLEANUP_LIMIT, CONFIRMATION, ApplyRequest, Change, apply, plan, undo
 from archon_dagster.configuration.context import ConfigurationContext, open_configuration
 from archon_dagster.configuration.history import History, Record
@@ -134,13 +133,9 @@ def _require(confirm: str, command: str) -> None:
         )
 
 
-def _through_dagster(job: str, op: str, config: dict[str, Any], quiet: bool) -> None:
-    with RunLines(problems, quiet=quiet) as lines:
-        outcome = run_job(load_settings(), job, {"ops": {op: {"config": config}}}, lines)
-    if quiet:
-        print_json(outcome)
-    else:
-        _say(f"done: {outcome.url or f'run {outcome.run_id}'}")
+def _through_dagster(job: str, op: str, config: dict[str, Any], as_json: bool) -> None:
+    submit(load_settings(), job, {"ops": {op: {"config": config}}}, as_json=as_json)
+    if not as_json:
         _say(f"undo it: archon config undo --confirm {CONFIRMATION}")
 
 

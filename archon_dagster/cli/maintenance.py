@@ -8,9 +8,8 @@ import typer
 
 from archon_dagster.cli.backups import Direct, Json
 from archon_dagster.cli.operations import run_here
-from archon_dagster.cli.output import console, plain, print_json, problems, table
-from archon_dagster.cli.progress import RunLines
-from archon_dagster.cli.submit import run_job
+from archon_dagster.cli.output import console, plain, print_json, table
+from archon_dagster.cli.submit import submit
 from archon_dagster.errors import ConfirmationMissing
 from archon_dagster.maintenance import journal as journals
 from archon_dagster.maintenance import report
@@ -51,7 +50,9 @@ def run(
     settings = load_settings()
     if not direct:
         config = {"steps": names, "confirm_packages": install_packages}
-        _submit("weekly_maintenance", {"ops": {"maintain": {"config": config}}}, as_json)
+        submit(settings, "weekly_maintenance", {"ops": {"maintain": {"config": config}}}, as_json=as_json)
+        if not as_json:
+            console.print("what each step did: archon maintenance status", highlight=False)
         return
     journal = run_here(
         settings, lambda here: run_steps(MaintenanceContext(here, None, install_packages), chosen), quiet=as_json
@@ -92,7 +93,7 @@ def security_updates(
     if confirm != UPDATE:
         raise ConfirmationMissing(
             "services are replaced, and this was not confirmed; nothing was touched",
-            todo=f"archon security-updates --confirm {UPDATE}",
+            todo=f"archon security-updates {'--return ' if return_ else ''}--confirm {UPDATE}",
         )
     if return_:
         names = run_here(settings, go_back, quiet=as_json, cleanup_limit=CLEANUP_LIMIT)
@@ -103,7 +104,7 @@ def security_updates(
         print_json({"good": result.good, "changed": result.changed, "put_back": result.returned, "why": result.why})
         result.raise_for_failure()
     else:
-        _submit("security_updates", {}, as_json)
+        submit(settings, "security_updates", {}, as_json=as_json)
 
 
 def _say_made(made: dict[str, Any], kind: str) -> None:
@@ -111,15 +112,6 @@ def _say_made(made: dict[str, Any], kind: str) -> None:
     console.print(table("what runs now", ("what", "version"), rows))
     if kind != "compose":
         console.print("local processes have no images: nothing is replaced here; upgrade the installation with pip")
-
-
-def _submit(job: str, config: dict[str, Any], quiet: bool) -> None:
-    with RunLines(problems, quiet=quiet) as lines:
-        outcome = run_job(load_settings(), job, config, lines)
-    if quiet:
-        print_json(outcome)
-    else:
-        console.print(f"done: {outcome.url or f'run {outcome.run_id}'}", highlight=False, soft_wrap=True)
 
 
 def _plan(names: tuple[str, ...], as_json: bool) -> None:

@@ -157,7 +157,7 @@ def _submit(settings: Settings, job: str, config: dict[str, Any], quiet: bool) -
     with RunLines(problems, quiet=quiet) as lines:
         outcome = run_job(settings, job, config, lines)
     if not quiet:
-        _say(f"done: {outcome.url or f'run {outcome.run_id}'}")
+        _say(f"run: {outcome.url or outcome.run_id}")
 
 
 def _show(found: Report) -> None:

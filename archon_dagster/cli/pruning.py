@@ -12,9 +12,8 @@ from archon_dagster.backup.summary import size_text
 from archon_dagster.cli.backups import Direct, Json, Selector, repository_of
 from archon_dagster.cli.listing import stores_text
 from archon_dagster.cli.operations import run_here
-from archon_dagster.cli.output import console, plain, print_json, problems, table
-from archon_dagster.cli.progress import RunLines
-from archon_dagster.cli.submit import run_job
+from archon_dagster.cli.output import console, plain, print_json, table
+from archon_dagster.cli.submit import submit
 from archon_dagster.errors import BackupNotFound, ConfirmationMissing
 from archon_dagster.maintenance import retention
 from archon_dagster.maintenance.retention import CONFIRMATION, Planned, Pruned
@@ -50,12 +49,9 @@ def prune(
         _show(run_here(settings, lambda here: retention.prune(here, policy), quiet=as_json, live=False), as_json)
     else:
         config = {"ops": {"prune": {"config": {"confirm": confirm, "keep": keep}}}}
-        with RunLines(problems, quiet=as_json) as lines:
-            outcome = run_job(settings, "retention", config, lines)
-        if as_json:
-            print_json(outcome)
-        else:
-            console.print(f"done: {outcome.url or f'run {outcome.run_id}'}", highlight=False, soft_wrap=True)
+        submit(settings, "retention", config, as_json=as_json)
+        if not as_json:
+            _say_way_back()
 
 
 def keep(
@@ -134,4 +130,8 @@ def _show(pruned: Pruned, as_json: bool) -> None:
         return
     console.print(pruned.headline, highlight=False, soft_wrap=True)
     if pruned.removed:
-        console.print("to put one back: archon backups undelete", highlight=False)
+        _say_way_back()
+
+
+def _say_way_back() -> None:
+    console.print("to put one back: archon backups undelete", highlight=False)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from archon_dagster.cli.backups import Direct, Json
 from archon_dagster.cli.operations import run_interruptible
-from archon_dagster.cli.output import console, plain, print_json, problems, table
-from archon_dagster.cli.progress import RunLines
-from archon_dagster.cli.submit import run_job
+from archon_dagster.cli.output import console, plain, print_json, table
+from archon_dagster.cli.submit import submit
 from archon_dagster.errors import ConfigurationError
 from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.runtime.protocol import Replicas
@@ -53,7 +52,12 @@ def scale_search(
         )  # fmt: skip
         print_json(came) if as_json else _show_replicas(came.headline, came.after)
     else:
-        _submit("scale_search", {"ops": {"scale_replicas": {"config": {"replicas": replicas}}}}, as_json)
+        submit(
+            load_settings(),
+            "scale_search",
+            {"ops": {"scale_replicas": {"config": {"replicas": replicas}}}},
+            as_json=as_json,
+        )
         if not as_json:
             status()
 
@@ -96,7 +100,9 @@ def apply_(
         _show_applied(came, as_json)
     else:
         config = {"profile": profile, "custom": custom or {}}
-        _submit("apply_resource_profile", {"ops": {"apply_profile": {"config": config}}}, as_json)
+        submit(
+            load_settings(), "apply_resource_profile", {"ops": {"apply_profile": {"config": config}}}, as_json=as_json
+        )
 
 
 @resources.command("status")
@@ -159,15 +165,6 @@ def _show_applied(came: Applied, as_json: bool) -> None:
     console.print(table(came.headline, LIMITS, rows))
     for note in notes(came):
         _say(note)
-
-
-def _submit(job: str, config: dict[str, Any], quiet: bool) -> None:
-    with RunLines(problems, quiet=quiet) as lines:
-        outcome = run_job(load_settings(), job, config, lines)
-    if quiet:
-        print_json(outcome)
-    else:
-        _say(f"done: {outcome.url or f'run {outcome.run_id}'}")
 
 
 def _say(text: str) -> None:

@@ -11,9 +11,8 @@ import typer
 from archon_dagster.backup.summary import duration_text
 from archon_dagster.cli.backups import Direct, Json
 from archon_dagster.cli.operations import run_interruptible
-from archon_dagster.cli.output import console, plain, print_json, problems, table
-from archon_dagster.cli.progress import RunLines
-from archon_dagster.cli.submit import run_job
+from archon_dagster.cli.output import console, plain, print_json, table
+from archon_dagster.cli.submit import submit
 from archon_dagster.errors import ConfirmationMissing
 from archon_dagster.platform.probes import address
 from archon_dagster.platform.services import BY_NAME
@@ -75,15 +74,11 @@ def cold_start_(
     _through_dagster("cold_start", "start_from_nothing", config, as_json)
 
 
-def _through_dagster(job: str, op: str, config: dict[str, Any], quiet: bool) -> None:
+def _through_dagster(job: str, op: str, config: dict[str, Any], as_json: bool) -> None:
     settings = load_settings()
-    with RunLines(problems, quiet=quiet) as lines:
-        outcome = run_job(settings, job, {"ops": {op: {"config": config}}}, lines)
-    if quiet:
-        print_json(outcome)
-        return
-    _say(f"done: {outcome.url or f'run {outcome.run_id}'}")
-    _show_doors(settings)
+    submit(settings, job, {"ops": {op: {"config": config}}}, as_json=as_json)
+    if not as_json:
+        _show_doors(settings)
 
 
 def _here(start: Callable[[StartContext], Report], as_json: bool) -> None:

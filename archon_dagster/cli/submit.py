@@ -5,7 +5,7 @@ Either way the run is recorded and shows in the UI. An error keeps its kind thro
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from archon_dagster import errors
 from archon_dagster.cli import webserver
 from archon_dagster.cli.following import follow, reason_of
 from archon_dagster.cli.instance import open_instance, prepare
+from archon_dagster.cli.output import console, plain, print_json, problems
+from archon_dagster.cli.progress import RunLines
 from archon_dagster.cli.signals import noted_signals, signals_held_back
 from archon_dagster.errors import ArchonError, Cancelled
 from archon_dagster.platform.settings import Settings
@@ -22,12 +24,25 @@ BUDGET = 86_400.0  # seconds a run is followed at most
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run: where it can be seen, the backup it made or restored, and the safety backup of a restore."""
+    """A finished run: where it can be seen, the backup it made or restored, the safety backup of a restore, and what
+    came of it in a sentence, where its job says that."""
 
     run_id: str
     backup: str | None
     url: str | None = None
     safety: str | None = None
+    result: str | None = None
+
+
+def submit(settings: Settings, job: str, config: dict[str, Any], *, as_json: bool) -> None:
+    """Run a job to its end as :func:`run_job`, and say what came of it: its news go to standard error."""
+    with RunLines(problems, quiet=as_json) as lines:
+        outcome = run_job(settings, job, config, lines)
+    if as_json:
+        print_json(outcome)
+        return
+    for said in (outcome.result or "done", f"run: {outcome.url or outcome.run_id}"):
+        console.print(plain(said), highlight=False, soft_wrap=True)
 
 
 def run_job(settings: Settings, job: str, config: dict[str, Any], on_line: Callable[[str], None]) -> Outcome:
@@ -41,7 +56,7 @@ def run_job(settings: Settings, job: str, config: dict[str, Any], on_line: Calla
     run = follow(settings, url, run_id, on_line, BUDGET)
     if run.status != "SUCCESS":
         raise _error(run.kind, f"the job {job} ended as {run.status}: {run.error or 'see its log'}", page)
-    return Outcome(run.id, run.tags.get("archon/backup"), page, run.tags.get("archon/safety"))
+    return _outcome(run.id, run.tags, page)
 
 
 def _in_process(settings: Settings, job: str, config: dict[str, Any], on_line: Callable[[str], None]) -> Outcome:
@@ -68,8 +83,11 @@ def _in_process(settings: Settings, job: str, config: dict[str, Any], on_line: C
         raise Cancelled(
             f"interrupted, but the job {job} had come to its end", where=f"run {result.run_id}", todo="archon status"
         )
-    tags = run.tags if run else {}
-    return Outcome(result.run_id, tags.get("archon/backup"), safety=tags.get("archon/safety"))
+    return _outcome(result.run_id, run.tags if run else {}, None)
+
+
+def _outcome(run_id: str, tags: Mapping[str, str], url: str | None) -> Outcome:
+    return Outcome(run_id, tags.get("archon/backup"), url, tags.get("archon/safety"), tags.get("archon/result"))
 
 
 def _error(kind: str, text: str, where: str) -> ArchonError:

@@ -20,7 +20,7 @@ from archon_dagster.configuration.validation import Validation, validate_file
 from archon_dagster.errors import ArchonError
 from archon_dagster.platform.runtime.compose_project import is_project
 from archon_dagster.platform.settings import Settings
-from archon_dagster.resources import EXECUTOR, PLATFORM_POOL, Operations, failure_of, run_op
+from archon_dagster.resources import EXECUTOR, PLATFORM_POOL, Operations, failure_of, run_op, tell_result
 
 _PATH = "The file; a relative path begins in the platform's project directory."
 
@@ -57,6 +57,7 @@ def look_at_file(context: dg.OpExecutionContext, config: ValidateConfig, operati
     found = run_op(context, lambda *_: look(operations.settings()))
     for problem in found.problems:
         (context.log.error if problem.severity == "error" else context.log.warning)(problem.sentence)
+    tell_result(context, found.headline)
     try:
         found.raise_for_errors()
     except ArchonError as error:
@@ -141,6 +142,7 @@ def _run(
         for record in reversed(history.all()):
             if record.id not in before:
                 context.log_event(materialization(record))
+    tell_result(context, came.headline)
     for problem in came.problems:
         context.log.warning(problem.sentence)
     context.add_output_metadata(

@@ -21,7 +21,7 @@ from archon_dagster.maintenance.updates import Updated, update
 from archon_dagster.maintenance.weekly import choose, raise_for_failure, run
 from archon_dagster.repository.assets import known_backups, match_partitions
 from archon_dagster.repository.catalogue import Entry
-from archon_dagster.resources import EXECUTOR, PLATFORM_POOL, Operations, failure_of
+from archon_dagster.resources import EXECUTOR, PLATFORM_POOL, Operations, failure_of, tell_result
 
 _OVER = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _PAGE = 100  # runs looked at in one question
@@ -47,6 +47,7 @@ def maintain(context: dg.OpExecutionContext, config: MaintenanceConfig, operatio
 
     journal, operation = operations.run(context, work)
     report.keep(operation.settings.home, journal)
+    tell_result(context, report.headline(journal))
     metadata = _metadata(journal)
     backup = journal.results.get("backup")
     if backup is not None and backup.backup:
@@ -82,6 +83,7 @@ def update_images(context: dg.OpExecutionContext, operations: Operations) -> Non
         "backup": result.before.backup,
     }
     context.instance.add_run_tags(context.run_id, {"archon/backup": result.before.backup})
+    tell_result(context, result.headline)
     try:
         result.raise_for_failure()
     except ArchonError as error:
@@ -129,9 +131,11 @@ def prune(context: dg.OpExecutionContext, config: RetentionConfig, operations: O
     pruned, entries = operations.run(context, work)
     match_partitions(context.instance, known, entries)
     planned = pruned.planned
+    said = pruned.headline if config.confirm else f"told only; {len(planned.plan.going)} would go"
+    tell_result(context, said)
     context.add_output_metadata(
         {
-            "what": pruned.headline if config.confirm else f"told only; {len(planned.plan.going)} would go",
+            "what": said,
             "backups": dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in planned.rows() or [_NONE]]),
             "bytes that only these hold": planned.frees,
             "bytes freed": pruned.collected.size,

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from tempfile import TemporaryFile
+from typing import IO
 
 from archon_dagster.errors import ArchonError, ConfirmationMissing
 from archon_dagster.maintenance.step import Done, MaintenanceContext
@@ -15,6 +17,7 @@ from archon_dagster.maintenance.step import Done, MaintenanceContext
 CONFIRMATION = "INSTALL-PACKAGES"
 _LIST_LIMIT, _INSTALL_LIMIT = 60.0, 3600.0  # seconds
 _LAST = 6  # lines of what a failed one said
+_STILL_AT_WORK = "dpkg may still be at work (ps -C dpkg): let it end, then look what it left: dpkg --audit"
 
 
 def update(context: MaintenanceContext) -> Done:
@@ -33,20 +36,31 @@ def update(context: MaintenanceContext) -> Done:
     if not typed:
         return Done(f"{len(found)} packages could be upgraded; nothing was installed", lines)
     context.operation.check()
-    _apt(["upgrade", "--yes"], _INSTALL_LIMIT)
+    _apt(["upgrade", "--yes"], _INSTALL_LIMIT, late=_STILL_AT_WORK)
     return Done(f"{len(found)} packages were upgraded", lines)
 
 
-def _apt(arguments: list[str], limit: float) -> str:
+def _apt(arguments: list[str], limit: float, late: str = "try it by hand") -> str:
+    """What it says; :param late: what to do where it does not end.
+
+    Whatever apt has started by then ends by itself: it writes into a file, the end of a pipe would kill it half-way.
+    """
     environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
     command = ["apt-get", *arguments]
     said = " ".join(command)
-    try:
-        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, check=False, timeout=limit)  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise ArchonError(f"{said} did not end within {limit:g} s", todo="try it by hand") from error
+    with TemporaryFile() as output, TemporaryFile() as errors:
+        try:
+            done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL,
+                                  stdout=output, stderr=errors, check=False, timeout=limit)  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise ArchonError(f"{said} did not end within {limit:g} s", todo=late) from error
+        told, complained = _read(output), _read(errors)
     if done.returncode != 0:
-        last = " ".join((done.stderr or done.stdout).split("\n")[-_LAST:]).strip()
+        last = " ".join((complained or told).split("\n")[-_LAST:]).strip()
         raise ArchonError(f"{said} failed: {last}", todo="try it by hand, as root")
-    return done.stdout
+    return told
+
+
+def _read(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")

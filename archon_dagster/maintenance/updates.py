@@ -48,6 +48,14 @@ class Updated:
     def good(self) -> bool:
         return not self.why
 
+    @property
+    def headline(self) -> str:
+        """The whole in a sentence."""
+        if self.why:
+            return f"taken back: {self.why}"
+        named = f": {', '.join(self.changed)}" if self.changed else ""
+        return f"{len(self.changed)} services replaced{named}; {len(self.unchanged)} had no newer image"
+
     def raise_for_failure(self) -> None:
         """:class:`ServiceError` where the update was taken back."""
         if self.why:

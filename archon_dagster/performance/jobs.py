@@ -19,7 +19,7 @@ from archon_dagster.performance.tuning.summary import (
     plan_notes,
     proposal_lines,
 )
-from archon_dagster.resources import EXECUTOR, PLATFORM_POOL, Operations
+from archon_dagster.resources import EXECUTOR, PLATFORM_POOL, Operations, tell_result
 
 performance_report_job = dg.define_asset_job(
     "performance_report",
@@ -59,9 +59,9 @@ class TuningConfig(dg.Config):
 def tune(context: dg.OpExecutionContext, config: TuningConfig, operations: Operations) -> None:
     """Tune; see :mod:`archon_dagster.performance.tuning.qdrant` for the order."""
     work = _docker if config.target == "docker" else _qdrant
-    context.add_output_metadata(
-        operations.run(context, lambda here: work(here, config), cleanup_limit=qdrant.CLEANUP_LIMIT)
-    )
+    came = operations.run(context, lambda here: work(here, config), cleanup_limit=qdrant.CLEANUP_LIMIT)
+    tell_result(context, came["what"])
+    context.add_output_metadata(came)
 
 
 @dg.job(

@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from archon_dagster.resources import EXECUTOR, PLATFORM_POOL, Operations, run_op
+from archon_dagster.resources import EXECUTOR, PLATFORM_POOL, Operations, run_op, tell_result
 from archon_dagster.scaling import apply as profiles
 from archon_dagster.scaling import scale as scaling
 from archon_dagster.scaling.context import open_scaling
@@ -41,8 +41,10 @@ def scale_replicas(context: dg.OpExecutionContext, config: ScaleConfig, operatio
         here = open_scaling(operations.settings(), *given)
         if config.plan:
             planned = scaling.plan(here, config.replicas)
+            tell_result(context, planned.headline)
             return {"plan": planned.headline, "replicas": _table(replica_rows(planned.now))}
         came = scaling.scale(here, config.replicas)
+        tell_result(context, came.headline)
         return {
             "result": came.headline, "before": came.before, "after": came.after.wanted,
             "seconds": round(came.seconds, 2), "replicas": _table(replica_rows(came.after)),
@@ -73,6 +75,7 @@ def apply_profile(context: dg.OpExecutionContext, config: ProfileConfig, operati
         here = open_scaling(operations.settings(), *given)
         verb = profiles.plan if config.plan else profiles.apply
         came = verb(here, config.profile, config.custom or None)
+        tell_result(context, came.headline)
         return {
             "plan" if config.plan else "result": came.headline, "seconds": round(came.seconds, 2),
             "limits": _table(limit_rows(came)), "notes": "\n".join(notes(came)),

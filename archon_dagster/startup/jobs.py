@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from archon_dagster.errors import ArchonError
-from archon_dagster.resources import EXECUTOR, PLATFORM_POOL, Operations, failure_of, run_op
+from archon_dagster.resources import EXECUTOR, PLATFORM_POOL, Operations, failure_of, run_op, tell_result
 from archon_dagster.startup.cold_start import ColdStartRequest, cold_start
 from archon_dagster.startup.context import StartContext, open_start
 from archon_dagster.startup.platform import StartRequest, start_platform
@@ -98,6 +98,7 @@ def _run(context: dg.OpExecutionContext, operations: Operations, start: Callable
         lambda cancel, report: start(open_start(operations.settings(), cancel, report)),
         cleanup_limit=CLEANUP_LIMIT,
     )
+    tell_result(context, came.headline)
     try:
         came.raise_for_failure()
     except ArchonError as error:

@@ -27,7 +27,8 @@ POLITE = (
 )
 TICKER = "import threading\nfor _ in range(60000): print('tick'); threading.Event().wait(0.01)"
 WRITER = (
-    "import pathlib, signal\n"
+    "import pathlib, signal, sys\n"
+    "signal.signal(signal.SIGTERM, lambda *_: sys.exit())\n"
     "pathlib.Path('/data/kept').write_text('kept')\n"
     "print('wrote')\n"
     "signal.alarm(600); signal.pause()"
@@ -157,6 +158,15 @@ def test_a_paused_service_can_be_stopped_politely(projects: Make) -> None:
     project = projects({"qdrant": program(POLITE)})
     runtime = awake(project)
     runtime.pause("qdrant")
+    runtime.stop("qdrant")
+    assert (one(runtime).state, one(runtime).exit_code) == ("exited", 3)
+
+
+def test_a_service_that_a_signal_has_frozen_can_be_stopped_politely(projects: Make) -> None:
+    """The engine calls it running; asked to stop, it would be killed after the grace period."""
+    project = projects({"qdrant": program(POLITE)})
+    runtime = awake(project)
+    docker("kill", "--signal", "STOP", project.container("qdrant"))
     runtime.stop("qdrant")
     assert (one(runtime).state, one(runtime).exit_code) == ("exited", 3)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -55,8 +58,27 @@ class Built:
         docker("build", "--quiet", "--tag", tag, str(folder))
         return docker("image", "inspect", "--format", "{{.Id}}", tag)
 
+    def fetching(self, program: str, version: str) -> Callable[[Runtime], None]:
+        """A fetch of an update that finds this image."""
+
+        def fetch(_: Runtime) -> None:
+            self.build(program, version)
+
+        return fetch
+
     def running(self) -> str:
         return docker("inspect", "--format", "{{.Image}}", self.project.container(SERVICE))
+
+    def shell(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """`archon` as a user of this platform types it."""
+        settings = self.operation.settings
+        environment = {
+            **os.environ, "ARCHON_HOME": str(settings.home), "ARCHON_REPOSITORY": settings.repository,
+            "ARCHON_PROJECT_DIR": str(self.project.directory), "ARCHON_RUNTIME": "compose",
+            "COMPOSE_PROJECT_NAME": self.project.name, "AGENTS_SERVICE_PORT": str(settings.agents_port),
+        }  # fmt: skip
+        command = [sys.executable, "-m", "archon_dagster.cli", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture
@@ -76,18 +98,12 @@ def test_a_good_image_replaces_and_one_that_is_never_well_is_taken_back(built: B
     built.build(GOOD, "1")
     built.project.runtime.up(SERVICE)
 
-    def fetch(program: str, version: str) -> Callable[[Runtime], None]:
-        def fetched(_: Runtime) -> None:
-            built.build(program, version)
-
-        return fetched
-
-    updated = update(built.operation, fetch=fetch(GOOD, "2"))
+    updated = update(built.operation, fetch=built.fetching(GOOD, "2"))
     updated.raise_for_failure()
     second = built.running()
     assert updated.changed[SERVICE][1] == second != updated.changed[SERVICE][0]
 
-    back = update(built.operation, fetch=fetch(BAD, "3"))
+    back = update(built.operation, fetch=built.fetching(BAD, "3"))
     with pytest.raises(ServiceError, match="taken back: archon-agents is not ready"):
         back.raise_for_failure()
     assert built.running() == second
@@ -97,6 +113,23 @@ def test_a_good_image_replaces_and_one_that_is_never_well_is_taken_back(built: B
     left = docker("images", "--no-trunc", "-q", "--filter", f"label=com.docker.compose.project={built.project.name}")
     assert set(left.split()) == {second}, done
     assert len(done.lines) == 2
+
+
+def test_the_way_back_is_a_command_that_says_what_it_has_put_back(built: Built) -> None:
+    built.build(GOOD, "1")
+    built.project.runtime.up(SERVICE)
+    first = built.running()
+    update(built.operation, fetch=built.fetching(GOOD, "2")).raise_for_failure()
+    second = built.running()
+    assert second != first
+    unconfirmed = built.shell("security-updates", "--return")
+    assert unconfirmed.returncode == 2
+    assert "archon security-updates --return --confirm UPDATE" in unconfirmed.stderr
+    assert built.running() == second
+    for put_back in ([SERVICE], []):
+        done = built.shell("security-updates", "--return", "--confirm", "UPDATE", "--json")
+        assert (done.returncode, json.loads(done.stdout)) == (0, {"put_back": put_back}), done.stderr
+        assert built.running() == first
 
 
 def test_only_the_containers_whose_logs_have_no_end_are_named(projects: Callable[..., Compose], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ they end, and what is on the disk then."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,7 +57,7 @@ def test_chosen_steps_are_done_in_their_own_order_and_kept(shell: Shell, direct:
     found = shell.json("maintenance", "status")
     assert (found["summary"], found["steps"]) == ("the maintenance is done", ["vacuum", "disk"])
     assert {result["state"] for result in found["results"].values()} == {"done"}
-    assert done == found if direct else done["run_id"]
+    assert done == found if direct else done["run_id"] and done["result"] == found["summary"]
     assert len(reports(shell)) == before + 1
     assert "dead rows" in reports(shell)[-1].read_text()
     assert "dead rows" in shell.run("maintenance", "status").stdout
@@ -165,6 +166,16 @@ def test_pruning_is_only_told_until_it_is_confirmed(shell: Shell, backups: list[
     assert "2 would go, 1 stay" in shown and "archon backups prune --confirm PRUNE" in shown
     assert "nothing was touched" in shell.fails(2, "backups", "prune", "--confirm", "prune", *ONE)
     assert (manifests(shell), manifests(shell, "removed")) == (before, {})
+
+
+def test_a_run_of_dagster_ends_with_what_came_of_it_and_where_to_read_more(shell: Shell, backups: list[str]) -> None:
+    said = shell.run("maintenance", "run", "--steps", "vacuum").stdout
+    assert re.fullmatch(r"the maintenance is done\nrun: [0-9a-f-]{36}\nwhat each step did: archon .*\n", said)
+    said = shell.run("backups", "prune", "--confirm", "PRUNE", *ONE).stdout
+    assert re.match(r"2 backups removed, 1 kept; .*\nrun: [0-9a-f-]{36}\n.*archon backups undelete\n", said)
+    for backup in backups[1:]:
+        shell.run("backups", "undelete", backup)
+    assert set(manifests(shell)) == set(backups)
 
 
 @pytest.mark.parametrize("direct", [(), ("--direct",)], ids=["dagster", "direct"])

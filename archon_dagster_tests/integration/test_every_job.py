@@ -48,6 +48,10 @@ LAUNCHED: dict[str, tuple[str, dict[str, Any]]] = {
     "restore": ("put_back", {"confirm": "RESTORE"}),
     "cold_start": ("start_from_nothing", {"confirm": "COLD-START"}),
 }  # fmt: skip
+# those whose command ends with what came of it, see `archon_dagster.cli.submit`
+TOLD = {"startup", "cold_start", "validate_configuration", "update_configuration", "undo_configuration", "scale_search",
+        "apply_resource_profile", "apply_performance_tuning", "weekly_maintenance", "security_updates",
+        "retention"}  # fmt: skip
 # what a platform of this kind cannot do is refused with the reason
 REFUSED = {
     "processes": {"security_updates": "no images"},
@@ -101,4 +105,7 @@ def test_it_runs_and_the_platform_is_well_afterwards(
         assert REFUSED[job] in said
     else:
         assert done.success, said
+        run = instance.get_run_by_id(done.run_id)
+        assert run is not None
+        assert (job in TOLD) == bool(run.tags.get("archon/result")), run.tags
     assert {one.state for one in platform.runtime.status()} == {"running"}

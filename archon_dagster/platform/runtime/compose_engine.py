@@ -10,10 +10,11 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 import docker
-from docker.errors import DockerException, NotFound
+from docker.errors import APIError, DockerException, NotFound
 from requests.exceptions import RequestException
 
 from archon_dagster.errors import ConfigurationError, ServiceError
@@ -136,7 +137,18 @@ def stop(container: Container, grace: float) -> None:
     with suppress(NotFound):  # gone is stopped
         if _state(container) == "paused":
             container.unpause()
+        if is_up(container):
+            _wake(container)
         container.stop(timeout=round(grace))
+
+
+def _wake(container: Container) -> None:
+    """Let a process go on that a signal has stopped, of which the engine knows nothing; any other ignores it."""
+    try:
+        container.kill(signal="SIGCONT")
+    except APIError as error:
+        if error.status_code != HTTPStatus.CONFLICT:  # it has ended meanwhile
+            raise
 
 
 def remove(container: Container) -> None:

@@ -19,6 +19,7 @@ from archon_dagster.platform.runtime import compose_engine as engines
 from archon_dagster.platform.runtime import compose_variables
 from archon_dagster.platform.runtime.compose_engine import Container, engine
 from archon_dagster.platform.runtime.compose_project import ComposeProject
+from archon_dagster.platform.runtime.phases import chosen
 from archon_dagster.platform.runtime.protocol import Replicas, ServiceStats, ServiceStatus
 from archon_dagster.platform.services import Service
 
@@ -51,15 +52,8 @@ class ComposeServices:
 
     def _chosen(self, services: Sequence[str]) -> tuple[str, ...]:
         """The named ones in their order, all where none is named; :class:`ConfigurationError` for one not here."""
-        have = self.services()
-        unknown = [name for name in services if name not in have]
-        if unknown:
-            raise ConfigurationError(
-                f"no such service here: {', '.join(unknown)}",
-                where=f"compose project {self._project.name} in {self._project.directory}",
-                todo=f"services here: {', '.join(have) or 'none'} (COMPOSE_PROFILES in its .env adds more)",
-            )
-        return tuple(name for name in have if name in services) if services else have
+        where = f"compose project {self._project.name} in {self._project.directory}"
+        return chosen(services, self.services(), where, "COMPOSE_PROFILES in its .env adds more")
 
     def _in_order(self, names: set[str]) -> tuple[str, ...]:
         """These names as the catalogue has them, then the others."""

@@ -1,11 +1,27 @@
-"""The order in which something is done to several services; the same for every runtime."""
+"""Which services something is done to, and in which order; the same for every runtime."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from archon_dagster.errors import ConfigurationError
 from archon_dagster.platform.services import Service
+
+
+def chosen(names: Sequence[str], have: tuple[str, ...], where: str, more: str) -> tuple[str, ...]:
+    """The named ones in the order of ``have``, all where none is named.
+
+    :param more: what to do where a service is missing.
+    :raises ConfigurationError: one of the names is not in ``have``.
+    """
+    if unknown := [name for name in names if name not in have]:
+        raise ConfigurationError(
+            f"no such service here: {', '.join(unknown)}",
+            where=where,
+            todo=f"services here: {', '.join(have) or 'none'} ({more})",
+        )
+    return tuple(name for name in have if name in names) if names else have
 
 
 def in_phases(

@@ -22,7 +22,7 @@ from archon_dagster.errors import ConfigurationError
 from archon_dagster.platform.limits import Host, Resources
 from archon_dagster.platform.runtime import process_limits
 from archon_dagster.platform.runtime import process_tree as trees
-from archon_dagster.platform.runtime.phases import in_phases
+from archon_dagster.platform.runtime.phases import chosen, in_phases
 from archon_dagster.platform.runtime.process_exec import ProcessExec
 from archon_dagster.platform.runtime.process_replica_set import replication
 from archon_dagster.platform.runtime.process_replicas import ReplicatedService
@@ -181,15 +181,7 @@ class ProcessesRuntime:
     # shared by the verbs
 
     def _chosen(self, services: Sequence[str]) -> tuple[str, ...]:
-        have = self.services()
-        unknown = [name for name in services if name not in have]
-        if unknown:
-            raise ConfigurationError(
-                f"no such service here: {', '.join(unknown)}",
-                where=str(self._dir),
-                todo=f"services here: {', '.join(have) or 'none; start the platform first'}",
-            )
-        return tuple(name for name in have if name in services) if services else have
+        return chosen(services, self.services(), str(self._dir), "a sandbox has them once it was started")
 
     def _each(
         self,

@@ -12,6 +12,7 @@ from archon_dagster.errors import ArchonError, ConfirmationMissing
 from archon_dagster.maintenance import packages
 from archon_dagster.maintenance.packages import CONFIRMATION
 from archon_dagster.maintenance.step import Done, MaintenanceContext
+from archon_dagster_tests.eventually import eventually
 from archon_dagster_tests.unit.platform_double import Platform
 
 LISTING = """\
@@ -140,3 +141,13 @@ def test_one_that_hangs_meets_its_deadline(apt: Apt, monkeypatch: pytest.MonkeyP
     pid = int((apt.folder / "pid").read_text())
     assert not psutil.pid_exists(pid)
     assert len(apt.called) == (1 if limit == "_LIST_LIMIT" else 2)
+
+
+def test_what_a_hanging_one_has_started_is_not_killed_half_way(apt: Apt, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As dpkg, which goes on when apt is gone, and writes: to a pipe without a reader that would be its end."""
+    monkeypatch.setattr(packages, "_INSTALL_LIMIT", 1.0)
+    apt.says(installing=f"(sleep 2; echo unpacked; echo configured; touch {apt.folder}/ended) & exec sleep 600")
+    with pytest.raises(ArchonError, match="did not end within 1 s") as failed:
+        apt.update(CONFIRMATION)
+    assert "dpkg --audit" in (failed.value.todo or "")
+    eventually((apt.folder / "ended").exists)
