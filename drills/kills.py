@@ -92,8 +92,8 @@ def _kill(platform: Platform, victims: list[str]) -> None:
         platform.servers.kill(victim)
 
     def noticed() -> bool:
-        """Each of them is part of an incident that was opened since."""
-        new = [one for one in platform.book.all() if one.opened.timestamp() >= at or one.is_open]
+        """Each of them is part of an incident that has begun since, or begun again."""
+        new = [one for one in platform.book.all() if one.last_began.timestamp() >= at]
         return all(any(victim in one.services for one in new) for victim in victims)
 
     wait_for(f"an incident of {', '.join(victims)}", noticed, FIRST_SIGN_LIMIT, lambda: str(platform.unwell()))

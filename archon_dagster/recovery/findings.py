@@ -47,6 +47,7 @@ class Finding:
 
     :param causes: other unwell services that explain it; none: it failed on its own.
     :param first_seen: the first sample that showed it; :param since: when it was confirmed.
+    :param mending: it is well by the last sample, which is not confirmed yet.
     """
 
     service: str
@@ -54,6 +55,7 @@ class Finding:
     first_seen: datetime
     since: datetime
     causes: tuple[str, ...] = ()
+    mending: bool = False
 
     @property
     def external(self) -> bool:

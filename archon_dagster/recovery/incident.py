@@ -147,6 +147,11 @@ class Incident(_Strict):
         return next(event.at for event in self.events if event.kind == "confirmed")
 
     @property
+    def last_began(self) -> datetime:
+        """When it was confirmed, or has begun again."""
+        return next(event.at for event in reversed(self.events) if event.kind in ("confirmed", "relapsed"))
+
+    @property
     def first_seen(self) -> datetime:
         """When the first sample showed it."""
         return next((event.at for event in self.events if event.kind == "detected"), self.opened)

@@ -172,7 +172,8 @@ def newest_backups(settings: Settings) -> dict[StoreName, str]:
 
 
 def _finding(name: str, one: ServiceState, causes: Mapping[str, tuple[str, ...]]) -> Finding:
-    return Finding(name, one.detail, _instant(one.first_seen), _instant(one.since), causes.get(name, ()))
+    mending = one.streak > 0  # what is not well cannot be in doubt otherwise
+    return Finding(name, one.detail, _instant(one.first_seen), _instant(one.since), causes.get(name, ()), mending)
 
 
 def _causes(

@@ -30,7 +30,7 @@ def note(book: Book, findings: Findings, policy: Policy, now: datetime, relapse:
 
     :param relapse: seconds after its end within which the same failure is the same incident.
     """
-    ended = _ended_since(book, findings.at)
+    ended = _ended_already(book, findings)
     for case in classify(findings):
         if not set(case.roots) <= ended:
             _enter(book, case, findings, now, relapse)
@@ -80,10 +80,19 @@ def escalated(incident: Incident, decision: Escalate, now: datetime) -> Incident
     return asked.note(now, "escalated", decision.why)
 
 
-def _ended_since(book: Book, at: datetime) -> set[str]:
-    """Services that were found well by fresh probes after the monitor's last tick, which knows nothing of that yet."""
-    over = [one for one in book.all()[:50] if one.state == "recovered" and one.closed and one.closed >= at]
-    return {service for one in over for service in one.services}
+def _ended_already(book: Book, findings: Findings) -> set[str]:
+    """Services that fresh probes have found well, which the monitor does not know yet: it has not looked since, or has
+    not seen it often enough."""
+    ended = set[str]()
+    for one in book.all()[:50]:
+        if one.state == "recovered" and one.closed is not None:
+            ended |= {service for service in one.services if _knows_less(findings, service, one.closed)}
+    return ended
+
+
+def _knows_less(findings: Findings, service: str, closed: datetime) -> bool:
+    found = findings.unwell.get(service)
+    return closed >= findings.at or (found is not None and found.mending and found.since <= closed)
 
 
 def _enter(book: Book, case: Case, findings: Findings, now: datetime, relapse: float) -> None:

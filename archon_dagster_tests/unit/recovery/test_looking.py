@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from archon_dagster.health.evaluation import ServiceState
+from archon_dagster.health.evaluation import Policy, ServiceState, advance
 from archon_dagster.health.knowledge import Counts, Expected, Knowledge
 from archon_dagster.health.state import MonitorState
 from archon_dagster.health.windows import open_window
@@ -14,6 +14,7 @@ from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.recovery.classify import classify
 from archon_dagster.recovery.findings import Findings
 from archon_dagster.recovery.looking import findings_of
+from archon_dagster_tests.unit.health.samples import sample
 
 GONE = 'psql: error: FATAL:  database "archon" does not exist'
 
@@ -61,3 +62,14 @@ def test_a_database_that_merely_could_not_be_counted_is_not_gone(tmp_path: Path)
     assert findings.uncounted == {"relational": "it does not answer"}
     (case,) = classify(findings)
     assert (case.kind, case.roots) == ("external", ("supabase",))
+
+
+def test_what_one_good_sample_says_is_well_is_mending_until_the_next_bad_one(tmp_path: Path) -> None:
+    state, known = ServiceState(), []
+    for kind in ("dead", "dead", "dead", "good", "dead", "good", "good"):
+        state, _ = advance(state, sample(kind), time.time(), Policy(failures=3, successes=2))
+        found = findings_of(
+            MonitorState(time.time(), services={"qdrant": state}), settings(tmp_path), ElsewhereRuntime()
+        )
+        known += [one.mending for one in found.unwell.values()]
+    assert known == [False, True, False, True]  # confirmed bad; good; bad; good; and well again

@@ -271,3 +271,30 @@ def test_what_the_monitor_saw_before_it_was_mended_opens_nothing(tmp_path: Path)
     recover(world.recovery(), world.incident.id)
     assert note(world.book, before, world.policy, world.now(), relapse=15.0) == []
     assert [one.state for one in world.book.all()] == ["recovered"]
+
+
+@pytest.mark.parametrize(("last", "again"), [("good", False), ("bad", True)])
+def test_what_the_monitor_has_seen_well_only_once_since_it_was_mended_is_no_relapse(
+    tmp_path: Path, last: str, again: bool
+) -> None:
+    """Two good samples end a failure for the monitor; fresh probes have ended the incident before the second."""
+    world = World(tmp_path, {"qdrant"})
+    failure = world.look().unwell["qdrant"]
+    recover(world.recovery(), world.incident.id)
+    world.broken = {"qdrant"}
+    later = world.look()
+    seen = replace(later, unwell={"qdrant": replace(failure, mending=last == "good")})
+    note(world.book, seen, world.policy, world.now(), relapse=15.0)
+    assert (world.kinds()[-1] == "relapsed") is again
+    assert world.incident.last_began == (world.now() if again else world.incident.opened)
+
+
+def test_what_has_failed_since_it_was_mended_is_a_relapse_even_if_it_is_well_for_a_moment(tmp_path: Path) -> None:
+    world = World(tmp_path, {"qdrant"})
+    recover(world.recovery(), world.incident.id)
+    world.broken = {"qdrant"}
+    later = world.look()
+    failure = replace(later.unwell["qdrant"], mending=True)
+    assert world.incident.closed is not None and failure.since > world.incident.closed
+    note(world.book, replace(later, unwell={"qdrant": failure}), world.policy, world.now(), relapse=15.0)
+    assert world.kinds()[-1] == "relapsed"
