@@ -14,8 +14,8 @@ WORKERS ?= 2
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-demo: $(VENV)/.installed ## start a platform, back it up, destroy it, restore it, prove it identical (REPOSITORY=s3)
-	@$(BIN)/archon demo $(if $(REPOSITORY),--repository $(REPOSITORY))
+demo: $(VENV)/.installed ## start a platform, back it up, destroy it, restore it, prove it identical (REPOSITORY=s3, RUNTIME=compose)
+	@$(BIN)/archon demo $(if $(REPOSITORY),--repository $(REPOSITORY)) $(if $(RUNTIME),--runtime $(RUNTIME))
 
 up: $(VENV)/.installed ## the embedded platform with the Dagster UI, until Ctrl-C (PORT=3000)
 	@exec $(BIN)/archon up --port $(PORT)
@@ -30,7 +30,7 @@ test-long: $(VENV)/.installed ## the suites that take minutes each (ARGS="archon
 test-docker: $(VENV)/.installed ## the tests that need a Docker engine, on the one that is there
 	$(BIN)/python -m pytest archon_dagster_tests/docker $(ARGS)
 
-SUITES := startup health recovery round_trip restore_target maintenance configuration_changes performance every_job
+SUITES := startup health recovery round_trip restore_target restore_faults maintenance configuration_changes performance every_job
 test-compose: $(VENV)/.installed ## the sandbox's suites with containers instead of processes (SUITES="health recovery")
 	ARCHON_TEST_RUNTIME=compose $(BIN)/python -m pytest $(SUITES:%=archon_dagster_tests/integration/test_%.py) $(ARGS)
 

@@ -49,6 +49,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 
 def allowed(method: str, target: str) -> bool:
     """Whether this request is one of those that are made."""
+    if "#" in target:  # what follows would not be looked at here, and might be there
+        return False
     parts = urlsplit(target)
     call = re.fullmatch(r"(?:/v[0-9.]+)?/(.*)", parts.path)
     if call is None or not any(re.fullmatch(pattern, call[1]) for pattern in ALLOWED.get(method, ())):

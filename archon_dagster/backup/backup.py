@@ -26,6 +26,8 @@ from archon_dagster.repository.verification import CheckRecord
 from archon_dagster.restore.journal import JournalFile
 from archon_dagster.stores.base import STORES, Description, StoreName
 
+_GIT_LIMIT = 10.0  # seconds git may take to say where a checkout is
+
 
 @dataclass(frozen=True)
 class BackupRequest:
@@ -157,13 +159,15 @@ def _describe(
 
 
 def git_revision(directory: Path) -> str | None:
-    """The commit of the platform's project directory, or ``None`` where it is not a checkout."""
+    """The commit of the platform's project directory; ``None`` where it is no checkout, or git is not here to ask."""
     if not (directory / ".git").exists():
         return None
-    answer = subprocess.run(
-        ["git", "-C", str(directory), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False
-    )
-    return answer.stdout.strip() or None
+    command = ["git", "-C", str(directory), "rev-parse", "HEAD"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_LIMIT, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
 
 
 @dataclass

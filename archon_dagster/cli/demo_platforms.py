@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -16,7 +17,6 @@ from archon_dagster.stores.base import StoreName
 
 OnEvent = Callable[[str], None]
 
-PROJECT = "archon-demo"
 SERVICES: dict[StoreName, str] = {"vectors": "qdrant", "graph": "memgraph", "relational": "postgres"}
 _PORTS = {"qdrant": "QDRANT_PORT", "memgraph": "MEMGRAPH_PORT", "postgres": "POSTGRES_PORT"}
 _COMPOSE_FILES = Path(__file__).parents[2] / "docker" / "platform"
@@ -77,6 +77,11 @@ class OnCompose:
     def directory(self) -> Path:
         return self.home / "platform"
 
+    @property
+    def project(self) -> str:
+        """The name of the compose project, which no other home has: its volumes are removed."""
+        return f"archon-demo-{hashlib.sha256(str(self.home.resolve()).encode()).hexdigest()[:8]}"
+
     def up(self, on_event: OnEvent) -> None:
         """See :class:`DemoPlatform`; what is missing is pulled."""
         from archon_dagster.platform.readiness import wait_until_ready
@@ -85,7 +90,7 @@ class OnCompose:
 
         self.write_project()
         runtime = open_runtime(load_settings())
-        on_event(f"compose project {PROJECT}: {', '.join(runtime.services())}")
+        on_event(f"compose project {self.project}: {', '.join(runtime.services())}")
         runtime.up()
         wait_until_ready(runtime.services(), load_settings(), runtime)
 
@@ -100,7 +105,7 @@ class OnCompose:
         self.directory.mkdir(parents=True)
         shutil.copy(_COMPOSE_FILES / "compose.yaml", self.directory)
         self.write_settings(_images())
-        whole = ComposeProject(self.directory, PROJECT).config()
+        whole = ComposeProject(self.directory, self.project).config()
         services = {name: whole["services"][name] for name in SERVICES.values()}
         self.write_services(services, {name: whole["volumes"][name] for name in _volumes(services)})
 
@@ -117,7 +122,7 @@ class OnCompose:
         for service in SERVICES.values():
             ports[service] = any_free(ports.values())
         values = {
-            "COMPOSE_PROJECT_NAME": PROJECT,
+            "COMPOSE_PROJECT_NAME": self.project,
             "ARCHON_RUNTIME": "compose",
             "ARCHON_ENVIRONMENT": "development",
             "QDRANT_URL": f"http://127.0.0.1:{ports['qdrant']}",
@@ -143,7 +148,7 @@ class OnCompose:
         service, runtime = SERVICES[store], open_runtime(load_settings())
         runtime.stop(service)
         with engines.engine(f"{store} is destroyed") as client:
-            for container in engines.containers(client, PROJECT, service):
+            for container in engines.containers(client, self.project, service):
                 mounted = [mount["Name"] for mount in container.attrs["Mounts"] if mount["Type"] == "volume"]
                 engines.remove(container)
                 for name in mounted:
@@ -156,7 +161,7 @@ class OnCompose:
         from archon_dagster.platform.runtime.compose_project import ComposeProject, is_project
 
         if is_project(self.directory):
-            ComposeProject(self.directory, PROJECT).run(
+            ComposeProject(self.directory, self.project).run(
                 "down", "--volumes", "--remove-orphans", "--timeout", "10", limit=_DOWN_LIMIT
             )
 

@@ -136,8 +136,15 @@ class WebserverView:
         return Run(self.run_id, run["status"], tags, self._error, self._kind)
 
     def stop(self) -> None:
-        """Ask for the run to be stopped; it cleans up before it ends."""
-        _ask(self.url, STOP, {"run": self.run_id})
+        """Ask for the run to be stopped; it cleans up before it ends.
+
+        A launcher of containers answers when that is done, which may take an hour: the run is looked at meanwhile.
+        """
+        try:
+            _ask(self.url, STOP, {"run": self.run_id})
+        except WebserverGone as gone:
+            if not isinstance(gone.__cause__, httpx.ReadTimeout):
+                raise
 
 
 def _failure(event: dict[str, Any]) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +76,9 @@ class ControlPlane:
         return str(answer["data"]["launchRun"]["run"]["runId"])
 
     def stop(self, run: str) -> None:
-        self.ask(STOP, run=run)
+        """Ask for the end of a run; it is answered when everything has been put back."""
+        with suppress(httpx.ReadTimeout):
+            self.ask(STOP, run=run)
 
     def status(self, run: str) -> str:
         return str(self.ask(_STATUS, run=run)["data"]["runOrError"]["status"])
@@ -91,6 +94,11 @@ class ControlPlane:
             events = self.ask(_WHY, run=run)["data"]["logsForRun"]["events"]
             said = [one.get("error") or one["message"] for one in events if one.get("level") in ("ERROR", "WARNING")]
             raise AssertionError(f"{status}: {said}")
+
+    def said(self, run: str) -> list[str]:
+        """What a run has written into its log so far."""
+        events = self.ask(_WHY, run=run)["data"]["logsForRun"]["events"]
+        return [str(one["message"]) for one in events if "message" in one]
 
     def kept(self) -> dict[str, Any]:
         """What is in the repository, by its files: the lock's holder, markers, manifests, the number of chunks."""

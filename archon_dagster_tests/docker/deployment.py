@@ -36,7 +36,7 @@ _NOT_HERE = ("archon-bridge", "archon-intelligence", "archon-search", "search-ba
 def _instead(platform: Compose) -> dict[str, str]:
     return {
         "sudo ": "",
-        '"$USER"': str(USER),
+        "$(id -u):$(id -g)": f"{USER}:{USER}",
         "/opt/archon": str(platform.directory),
         "-f docker/compose.yaml": "-f docker/compose.yaml -f docker/stand-ins.yaml",
         "--build": "--no-build",  # from the same Dockerfile, before: .ci/docker
@@ -64,7 +64,7 @@ def _start_platform(operator: Operator, platform: Compose, undo: ExitStack) -> N
     undo.callback(_remove_platform, platform)
     operator.types(*copying)
     _platform_settings(platform)
-    for path in (platform.directory, *platform.directory.rglob("*")):
+    for path in platform.directory.rglob("*"):
         os.lchown(path, USER, USER)  # as if that user had typed it
     operator.types(starting)
     platform.runtime.up()  # and the one service that has an image

@@ -36,7 +36,8 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
 def test_the_page_leads_to_a_first_backup(plane: ControlPlane) -> None:
     """Sections 1 and 2 were typed to have this deployment at all; see :mod:`deployment`."""
-    alias, status, backup, backups = page.commands("3. The first backup")
+    alias, start, status, backup, backups = page.commands("3. The first backup")
+    plane.typing.types(alias, start)
     assert "last good backup: none" in plane.typing.types(alias, status, code=4)
     made = plane.typing.types(alias, backup)
     (manifest,) = plane.kept()["manifests"]
@@ -45,13 +46,38 @@ def test_the_page_leads_to_a_first_backup(plane: ControlPlane) -> None:
     plane.typing.types(alias, status)
 
 
-@pytest.mark.parametrize("path", ["/", "/server_info", "/graphql", "/runs", "/static/x.js", "//", "/%2e%2e/graphql"])
+REQUESTS = [
+    ("GET", path) for path in ("/", "/server_info", "/graphql", "/runs", "/static/x.js", "//", "/%2e%2e/graphql")
+]
+REQUESTS += [("POST", "/graphql"), ("PUT", "/graphql"), ("OPTIONS", "/graphql"), ("UPGRADE", "/graphql")]
+
+
+@pytest.mark.parametrize(("method", "path"), REQUESTS)
 @pytest.mark.parametrize("login", [None, ("operator", "guessed"), ("nobody", ""), ("", "")])
-def test_who_has_no_login_gets_nothing(plane: ControlPlane, path: str, login: tuple[str, str] | None) -> None:
+def test_who_has_no_login_gets_nothing(
+    plane: ControlPlane, method: str, path: str, login: tuple[str, str] | None
+) -> None:
+    asked = {"job": "backup", "config": {}, "location": LOCATION, "repository": REPOSITORY}
+    upgrade = {
+        "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Protocol": "graphql-ws",
+    }  # fmt: skip
     with plane.client(login) as client:
-        answer = client.get(path)
+        if method == "UPGRADE":
+            answer = client.get(path, headers=upgrade)
+        else:
+            sent = {"json": {"query": LAUNCH, "variables": asked}} if method == "POST" else {}
+            answer = client.request(method, path, **sent)
     assert answer.status_code in (401, 429)
     assert "agster" not in answer.text
+
+
+def test_too_many_wrong_passwords_are_answered_at_once_and_a_right_one_still_gets_in(plane: ControlPlane) -> None:
+    with plane.client(("operator", "guessed")) as client:
+        said = [client.get("/server_info").status_code for _ in range(30)]
+    assert said[-1] == 429
+    with plane.client(plane.operator) as client:
+        assert client.get("/server_info").status_code == 200
 
 
 def test_only_the_proxy_is_published_and_it_speaks_tls_only(plane: ControlPlane) -> None:
@@ -72,7 +98,7 @@ def test_a_viewer_sees_everything_and_may_do_nothing(plane: ControlPlane) -> Non
 
 
 def test_no_program_runs_as_root_or_writes_to_its_image(plane: ControlPlane) -> None:
-    for service in ("code", "webserver", "viewer", "daemon", "proxy", "storage"):
+    for service in ("code", "webserver", "viewer", "daemon", "metrics", "proxy", "storage"):
         seen = json.loads(docker("inspect", plane.control.container(service)))[0]
         assert seen["Config"]["User"] not in ("", "root", "0", "0:0")
         assert seen["HostConfig"]["ReadonlyRootfs"]
@@ -81,6 +107,29 @@ def test_no_program_runs_as_root_or_writes_to_its_image(plane: ControlPlane) -> 
         assert not [name for name in variables if "PASSWORD" in name and not name.endswith("_FILE")]
         programs = docker("top", plane.control.container(service), "-eo", "pid,uid").splitlines()[1:]
         assert {line.split()[1] for line in programs} == {str(USER)}
+        groups = docker("top", plane.control.container(service), "-eo", "pid,gid").splitlines()[1:]
+        assert {line.split()[1] for line in groups} == {str(USER)}
+
+
+REACHED = """\
+import socket
+
+def reached(name):
+    try:
+        socket.create_connection((name, 4000), 10).close()
+    except OSError:
+        return False
+    return True
+
+print([name for name in ("code", "code-server") if reached(name)])
+"""
+
+
+def test_nobody_on_the_platforms_network_can_start_a_run_past_the_login(plane: ControlPlane) -> None:
+    """The code server has no login of its own; it is on that network to look at the platform."""
+    for network, there in ((plane.control.name, ["code", "code-server"]), (f"{plane.platform.name}_default", [])):
+        said = docker("run", "--rm", "--network", network, "--entrypoint", "python", CONTROL_IMAGE, "-c", REACHED)
+        assert said == str(there)
 
 
 WRITER = "archon-agents"
@@ -103,13 +152,23 @@ def test_the_engine_refuses_what_is_never_asked_of_it(plane: ControlPlane, reque
     assert plane.python(program) == "403"
 
 
+def restoring(**more: object) -> dict[str, object]:
+    return {"ops": {"put_back": {"config": {"confirm": "RESTORE", **more}}}}
+
+
 def test_a_backup_and_a_restore_run_in_containers_of_their_own(plane: ControlPlane) -> None:
-    run = plane.launch("backup")
-    eventually(lambda: plane.container_of(run), 120.0)
-    plane.succeeds(run)
-    eventually(lambda: plane.container_of(run) == "")
-    assert "Z-" in plane.archon("backups")
-    plane.archon("restore", "latest", "--confirm", "RESTORE")
+    query(plane, "CREATE TABLE kept AS SELECT 7 AS number")
+    for job, config in (("backup", {}), ("restore", restoring())):
+        run = plane.launch(job, config)
+        container = eventually(lambda run=run: plane.container_of(run), 120.0)
+        (seen,) = json.loads(docker("inspect", str(container)))
+        assert (seen["Config"]["User"], seen["HostConfig"]["ReadonlyRootfs"]) == (f"{USER}:{USER}", True)
+        plane.succeeds(run)
+        eventually(lambda run=run: plane.container_of(run) == "")
+        if job == "backup":
+            query(plane, "DROP TABLE kept")
+    assert query(plane, "SELECT number FROM kept") == "7"
+    query(plane, "DROP TABLE kept")
     assert {one.state for one in plane.platform.runtime.status()} == {"running"}
 
 
@@ -149,10 +208,10 @@ def much(plane: ControlPlane) -> Iterator[None]:
     query(plane, "DROP TABLE much")
 
 
-def query(plane: ControlPlane, statement: str) -> None:
+def query(plane: ControlPlane, statement: str) -> str:
     path = f"PATH={postgres.programs()}:/usr/bin:/bin"
-    command = ("psql", "-qX", "-U", "postgres", "-c", statement)
-    docker("exec", "--env", path, plane.platform.container("postgres"), *command, limit=600.0)
+    command = ("psql", "-qXtA", "-U", "postgres", "-c", statement)
+    return docker("exec", "--env", path, plane.platform.container("postgres"), *command, limit=600.0)
 
 
 def in_the_middle(plane: ControlPlane, run: str) -> None:
@@ -197,6 +256,22 @@ def test_a_cancelled_run_leaves_nothing_and_a_killed_one_fails_and_gives_its_loc
     plane.succeeds(plane.launch("backup"))
     good = plane.kept()
     assert (good["holder"], good["markers"], len(good["manifests"])) == ("", [], len(before["manifests"]) + 1)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("much")
+def test_a_restore_that_is_terminated_puts_everything_back(plane: ControlPlane) -> None:
+    """However long that takes: the engine must not kill it meanwhile."""
+    plane.succeeds(plane.launch("backup"))
+    query(plane, "UPDATE much SET i = -i")
+    before = query(plane, "SELECT count(*), sum(i) FROM much")
+    run = plane.launch("restore", restoring(only=["relational"]))
+    eventually(lambda: any("restore relational" in line for line in plane.said(run)), 240.0)
+    plane.stop(run)
+    assert plane.ended(run) == "CANCELED"
+    assert query(plane, "SELECT count(*), sum(i) FROM much") == before
+    assert {one.state for one in plane.platform.runtime.status()} == {"running"}
+    assert plane.kept()["holder"] == ""
 
 
 def image_of(plane: ControlPlane) -> str:

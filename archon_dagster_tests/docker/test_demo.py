@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from archon_dagster.cli import demo_platforms
-from archon_dagster.cli.demo_platforms import PROJECT, OnCompose
+from archon_dagster.cli.demo_platforms import OnCompose
 from archon_dagster.cli.main import app
 from archon_dagster.sandbox import graph
 from archon_dagster_tests.docker import servers
@@ -26,7 +26,7 @@ def test_the_project_is_the_stores_of_the_platforms_file_on_loopback(
     made.write_project()
     from archon_dagster.platform.runtime.compose_project import ComposeProject
 
-    services = ComposeProject(made.directory, PROJECT).config()["services"]
+    services = ComposeProject(made.directory, made.project).config()["services"]
     assert set(services) == {"qdrant", "memgraph", "postgres"}
     assert services["qdrant"]["image"] == "example/qdrant:1"
     assert {port["host_ip"] for one in services.values() for port in one["ports"]} == {"127.0.0.1"}
@@ -56,7 +56,7 @@ def test_it_ends_identical_and_leaves_nothing(tmp_path: Path, monkeypatch: pytes
     done = CliRunner().invoke(app, ["demo", "--runtime", "compose"])
     assert done.exit_code == 0, done.output
     assert done.output.rstrip().endswith("DEMO restored=identical")
-    label = f"label=com.docker.compose.project={PROJECT}"
+    label = f"label=com.docker.compose.project={OnCompose(tmp_path / 'demo').project}"
     assert docker("ps", "-aq", "--filter", label) == ""
     assert docker("volume", "ls", "-q", "--filter", label) == ""
     assert not (tmp_path / "demo").exists()

@@ -15,6 +15,8 @@ import pytest
 import yaml
 
 from archon_dagster.platform.services import CATALOGUE
+from archon_dagster.recovery.jobs import CLEAN_UP
+from archon_dagster.restore.jobs import PUT_BACK_LIMIT
 
 DOCKER = Path(__file__).parents[2] / "docker"
 WHOLE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text())
@@ -99,6 +101,23 @@ def test_a_run_is_contained_as_the_services_are_and_goes_away() -> None:
     ]  # fmt: skip
 
 
+def test_who_is_terminated_has_the_time_to_put_everything_back() -> None:
+    """The engine kills what has not ended by then, and a restore would be left half-way."""
+    given = launcher()["container_kwargs"]["stop_timeout"]
+    assert given >= max(PUT_BACK_LIMIT, CLEAN_UP)
+    assert given == yaml.safe_load(template())["run_monitoring"]["cancel_timeout_seconds"]
+
+
+def test_the_code_server_listens_to_the_control_network_alone() -> None:
+    """It has no login; on the platform's network it only asks."""
+    code = SERVICES["code"]
+    (name,) = code["networks"]["control"]["aliases"]
+    assert code["networks"]["platform"] == {}
+    assert code["command"][:5] == ["dagster", "code-server", "start", "-h", name]
+    (server,) = yaml.safe_load((DOCKER / "workspace.yaml").read_text())["load_from"]
+    assert server["grpc_server"]["host"] == name
+
+
 def test_ports_inside_the_platforms_network_are_the_catalogues() -> None:
     for service in CATALOGUE:
         if service.address_setting in ENVIRONMENT:
@@ -118,7 +137,7 @@ def test_public_images_are_pinned() -> None:
     images = [one["image"] for one in SERVICES.values()] + list(SERVICES["init"]["build"]["args"].values())
     for image in images:
         default = image.partition(":-")[2].rstrip("}")
-        if "/" not in default and not default.startswith("archon-") and not default.isdigit():
+        if default and "/" not in default and not default.startswith("archon-") and not default.isdigit():
             assert re.search(r":\d+\.\d+", default), default
 
 
@@ -163,14 +182,31 @@ def test_prepare_keeps_what_is_there_and_nobody_else_can_read_it(tmp_path: Path)
     project.mkdir()
     docker.mkdir()
     (docker / "prepare").write_bytes((DOCKER / "prepare").read_bytes())
+    if os.getuid() == 0:
+        os.chown(project, 1000, 1000)
     command = ["sh", str(docker / "prepare"), str(project)]
     first = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     assert "operator / " in first.stdout
     made = {path: path.read_bytes() for path in docker.rglob("*") if path.is_file()}
     assert subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout == ""
     assert {path: path.read_bytes() for path in docker.rglob("*") if path.is_file()} == made
-    for path in (docker / "secrets").rglob("*"):
+    for path in (docker / ".env", *(docker / "secrets").rglob("*")):
+        assert (path.stat().st_uid, path.stat().st_gid) == (project.stat().st_uid, project.stat().st_gid)
         assert not stat.S_IMODE(path.stat().st_mode) & 0o077, path
     password = re.search(r"operator / (\S+)", first.stdout)
     assert password is not None
     assert not any(password[1].encode() in text for text in made.values())
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory to somebody else")
+@pytest.mark.parametrize(("user", "group"), [(0, 0), (0, 1000), (1000, 0)])
+def test_a_control_plane_that_would_run_as_root_is_not_prepared(tmp_path: Path, user: int, group: int) -> None:
+    project, docker = tmp_path / "platform", tmp_path / "docker"
+    project.mkdir()
+    os.chown(project, user, group)
+    docker.mkdir()
+    (docker / "prepare").write_bytes((DOCKER / "prepare").read_bytes())
+    command = ["sh", str(docker / "prepare"), str(project)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "chown" in done.stderr
+    assert [path.name for path in docker.iterdir()] == ["prepare"]

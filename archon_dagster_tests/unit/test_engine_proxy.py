@@ -89,7 +89,8 @@ def test_what_is_needed_is_allowed(proxy: ModuleType, request_: str) -> None:
         "GET /containers/ab12/export", "POST /containers/ab12/update", "POST /v1.41/x/containers/create", "GET //info",
         "GET /containers/ab12/archive?path=/etc", "DELETE /containers/ab12/../../volumes/x",
         "DELETE /volumes/x-restore-drill-0123abcd_data/../archon_qdrant_data",
-        "DELETE /containers/archon-restore-drill-0123abcd_b?v=1",
+        "DELETE /containers/archon-restore-drill-0123abcd_b?v=1", "DELETE /containers/ab12?a=#&v=1",
+        "POST /containers/ab12/kill?signal=SIGCONT#&signal=9",
     ],
 )  # fmt: skip
 def test_everything_else_is_refused(proxy: ModuleType, request_: str) -> None:
