@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from archon_dagster.configuration import services, target
+from archon_dagster.configuration.carrying import rest, undone
 from archon_dagster.configuration.context import ConfigurationContext
 from archon_dagster.configuration.definitions import redefined
 from archon_dagster.configuration.diff import Difference, difference
@@ -137,8 +138,10 @@ def _previous(context: ConfigurationContext, interrupted: Journal | None) -> byt
         return live  # the interrupted change was taken back in the file already
     for record in context.history.all():
         before, after = context.history.before(record), context.history.after(record)
-        if record.result in ("applied", "seen") and after == live and before != live:
-            return before
+        if record.result in ("applied", "seen") and rest(after) == rest(live):
+            back = undone(before, after, live)
+            if back != live:
+                return back
     raise ConfigurationError(
         "there is no change that could be undone; nothing was touched",
         where=str(context.history.folder),

@@ -15,9 +15,10 @@ from typing import Any
 from dotenv.parser import parse_stream
 
 from archon_dagster.errors import ConfigurationError
-from archon_dagster.platform import whole_files
+from archon_dagster.platform import env_file
 from archon_dagster.platform.limits import Resources, size, size_text
 from archon_dagster.platform.runtime.compose_project import ComposeProject
+from archon_dagster.platform.services import CATALOGUE
 
 REPLICAS = "REPLICAS"
 _CPUS, _MEMORY, _RESERVED_CPUS, _RESERVED_MEMORY = "CPUS", "MEMORY", "CPUS_RESERVED", "MEMORY_RESERVED"
@@ -27,6 +28,13 @@ LIMITS = (_CPUS, _MEMORY, _RESERVED_CPUS, _RESERVED_MEMORY)
 def variable(service: str, what: str) -> str:
     """``SEARCH_REPLICAS`` is how often archon-search runs, ``QDRANT_MEMORY`` what qdrant may use."""
     return f"{service.removeprefix('archon-').replace('-', '_').upper()}_{what}"
+
+
+COUNTS = frozenset(variable(one.name, REPLICAS) for one in CATALOGUE if not one.external)
+"""How often services run: what the autoscaler sets."""
+
+ALL = COUNTS | {variable(one.name, what) for one in CATALOGUE if not one.external for what in LIMITS}
+"""Every variable that is set from here; the rest of the file is an operator's."""
 
 
 def wanted(config: Mapping[str, Any], service: str) -> int:
@@ -97,8 +105,13 @@ def read(file: Path) -> dict[str, str]:
 
 def write(file: Path, values: Mapping[str, str | None]) -> None:
     """Set variables, or take them away (``None``); every other byte stays."""
+    env_file.write(file, changed(_text(file), values).encode())
+
+
+def changed(text: str, values: Mapping[str, str | None]) -> str:
+    """The text of an ``.env`` with variables set, or taken away."""
     left, parts = {name: value for name, value in values.items() if value is not None}, []
-    for binding in parse_stream(io.StringIO(_text(file), newline="")):
+    for binding in parse_stream(io.StringIO(text, newline="")):
         original = binding.original.string
         key = binding.key
         if key is None or key not in values:
@@ -109,15 +122,12 @@ def write(file: Path, values: Mapping[str, str | None]) -> None:
         parts.append(kept if value is None else f"{kept}{key}={value}\n")
     if left and parts and not "".join(parts).endswith("\n"):
         parts.append("\n")
-    parts += [f"{name}={value}\n" for name, value in left.items()]
-    whole_files.replace(file, "".join(parts).encode())
+    return "".join((*parts, *(f"{name}={value}\n" for name, value in left.items())))
 
 
 def _text(file: Path) -> str:
     try:
-        return file.read_bytes().decode()
-    except FileNotFoundError:
-        return ""
+        return (env_file.read(file) or b"").decode()
     except UnicodeDecodeError as error:
         raise ConfigurationError(
             "the project's .env is not UTF-8 text; nothing was touched", where=str(file), todo="write it as text"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,25 @@ def test_a_file_that_is_no_text_is_left_alone(env: Path) -> None:
     with pytest.raises(ConfigurationError, match="nothing was touched"):
         compose_variables.write(env, {"SEARCH_REPLICAS": "2"})
     assert env.read_bytes() == b"A=\xff\n"
+
+
+def test_a_link_is_not_replaced_by_a_file(env: Path) -> None:
+    real = env.with_name("real.env")
+    real.write_text("A=1\n")
+    env.symlink_to(real)
+    with pytest.raises(ConfigurationError, match="is a link"):
+        compose_variables.write(env, {"SEARCH_REPLICAS": "2"})
+    assert env.is_symlink()
+    assert real.read_text() == "A=1\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
+def test_it_stays_the_file_of_whom_it_belongs_to(env: Path) -> None:
+    env.write_text("A=1\n")
+    os.chown(env, 1234, 4321)
+    compose_variables.write(env, {"SEARCH_REPLICAS": "2"})
+    status = env.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (1234, 4321, 0o600)
 
 
 CONFIGS = [
