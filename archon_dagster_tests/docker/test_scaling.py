@@ -16,6 +16,7 @@ import pytest
 from archon_dagster.definitions import defs
 from archon_dagster.errors import ConfigurationError, ServiceError
 from archon_dagster.platform.limits import Resources
+from archon_dagster.platform.runtime import compose_variables
 from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.resources import Operations
 from archon_dagster.scaling import apply as profiles
@@ -162,6 +163,19 @@ def test_the_number_outlives_down_and_what_an_operator_types(platform: Platform)
         subprocess.run(typed, check=True, capture_output=True, timeout=LIMIT, cwd=platform.project.directory)
         assert platform.containers() == 2
     assert "# kept\n" in (platform.project.directory / ".env").read_text()
+
+
+@pytest.mark.parametrize("verb", ["recreate", "up"])
+def test_another_number_in_the_file_is_what_runs_from_the_next_start_on(platform: Platform, verb: str) -> None:
+    scaling.scale(platform.context, 3)
+    compose_variables.write(platform.project.directory / ".env", {"SEARCH_REPLICAS": "1"})
+    runtime = platform.project.runtime
+    if verb == "up":
+        runtime.up(SEARCH)
+        assert platform.containers() == 3  # what runs is left alone
+        runtime.stop(SEARCH)
+    getattr(runtime, verb)(SEARCH)
+    assert platform.containers() == 1
 
 
 def test_a_replica_that_is_killed_is_left_out_and_made_again(platform: Platform) -> None:

@@ -58,6 +58,15 @@ def fixed(project: ComposeProject, service: str) -> str:
     return ""
 
 
+def count(project: ComposeProject, service: str, running: int) -> int:
+    """How many containers there shall be of a service that is started or replaced: as many as the project says.
+
+    Where the project cannot say it, there are as many as before: somebody has scaled it on a command line.
+    """
+    said = wanted(project.config(), service)
+    return running if running > said and fixed(project, service) else said
+
+
 def limits_of(project: ComposeProject, service: str) -> Resources | None:
     """What the ``.env`` says a service may use; ``None`` where that is left to the compose file."""
     known = read(project.env_file)

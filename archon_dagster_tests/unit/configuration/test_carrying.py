@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archon_dagster.configuration.apply import undo
+from archon_dagster.configuration.apply import plan, undo
 from archon_dagster.configuration.carrying import carried, rest, undone
 from archon_dagster.configuration.history import History
 from archon_dagster.configuration.status import standing
@@ -96,3 +96,27 @@ def test_undo_takes_back_the_last_change_and_the_number_of_replicas_stays(platfo
     undo(platform.context(), "APPLY")
     assert platform.env_file.read_bytes() == NEW + b"SEARCH_REPLICAS=2\n"
     assert [one.kind for one in History(platform.home).all()] == ["undo", "undo", "apply"]
+
+
+def test_apply_keeps_them_where_the_new_file_does_not_name_them_and_says_so(platform: EnvPlatform) -> None:
+    platform.env_file.write_bytes(OLD + b"SEARCH_REPLICAS=3\nSEARCH_CPUS=2\n")
+    new = platform.home.parent / "new.env"
+    new.write_bytes(NEW + b"SEARCH_CPUS=1.5\n")
+    told = "SEARCH_REPLICAS=3 stays as scaling has set it; a file that is to change it names it"
+    assert plan(platform.context(), new, offline=True).notes == (told,)
+    change = apply_(platform, new.read_bytes())
+    assert platform.env_file.read_bytes() == NEW + b"SEARCH_CPUS=1.5\nSEARCH_REPLICAS=3\n"
+    assert change.notes == (told,)
+    assert [one.key for one in change.difference.changes] == ["BATCH_SIZE", "SEARCH_CPUS"]
+    assert apply_(platform, NEW + b"SEARCH_REPLICAS=1\n").notes == (
+        "SEARCH_CPUS=1.5 stays as scaling has set it; a file that is to change it names it",
+    )
+    undo(platform.context(), "APPLY")
+    assert platform.env_file.read_bytes() == NEW + b"SEARCH_CPUS=1.5\nSEARCH_REPLICAS=3\n"
+
+
+def test_the_file_that_is_in_place_but_for_them_is_nothing_to_do(platform: EnvPlatform) -> None:
+    scaled(platform, 3)
+    change = apply_(platform, OLD)
+    assert change.headline.startswith("nothing to do")
+    assert platform.env_file.read_bytes() == OLD + b"SEARCH_REPLICAS=3\n"

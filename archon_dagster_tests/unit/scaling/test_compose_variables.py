@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from dotenv import dotenv_values
 from archon_dagster.errors import ConfigurationError
 from archon_dagster.platform.limits import Resources
 from archon_dagster.platform.runtime import compose_variables
-from archon_dagster.platform.runtime.compose_project import ComposeProject
+from archon_dagster.platform.runtime.compose_project import ComposeProject, client_installed
 
 KEPT = """\
 # the platform
@@ -128,3 +129,28 @@ def test_why_a_service_cannot_run_more_than_once_is_known_before_it_is_tried(
 ])  # fmt: skip
 def test_how_often_it_runs_is_what_compose_says(config: dict[str, object], count: int) -> None:
     assert compose_variables.wanted(config, "s") == count
+
+
+needs_compose = pytest.mark.skipif(not client_installed(), reason="there is no docker command line here")
+
+
+def project_of(directory: Path, **search: object) -> ComposeProject:
+    """A project that compose itself resolves; it needs no engine for that."""
+    services = {"archon-search": {"image": "archon-search", **search}}
+    (directory / "compose.yaml").write_text(json.dumps({"services": services}))
+    return ComposeProject(directory, "archon")
+
+
+@needs_compose
+@pytest.mark.parametrize(("running", "said", "count"), [(3, "", 1), (3, "2", 2), (1, "3", 3), (0, "", 1), (0, "2", 2)])
+def test_what_is_replaced_runs_as_often_as_the_project_says(env: Path, running: int, said: str, count: int) -> None:
+    project = project_of(env.parent, deploy={"replicas": "${SEARCH_REPLICAS:-1}"})
+    env.write_text(f"SEARCH_REPLICAS={said}\n")
+    assert compose_variables.count(project, "archon-search", running) == count
+
+
+@needs_compose
+def test_what_was_scaled_by_hand_runs_as_often_as_before_where_the_project_cannot_say_it(tmp_path: Path) -> None:
+    project = project_of(tmp_path)
+    assert compose_variables.count(project, "archon-search", 3) == 3
+    assert compose_variables.count(project, "archon-search", 0) == 1
