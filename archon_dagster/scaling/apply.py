@@ -74,7 +74,10 @@ def noted(home: Path) -> Noted | None:
 
 
 def plan(context: ScalingContext, name: str, custom: Mapping[str, Mapping[str, Any]] | None = None) -> Applied:
-    """What would be done; refuses an unknown profile and what the host cannot carry. Changes nothing."""
+    """What would be done; changes nothing.
+
+    :raises ConfigurationError: the profile is unknown, the host cannot carry it, or the runtime would not follow it.
+    """
     runtime, chosen = context.runtime, profile(name, custom)
     have = runtime.services()
     here = Profile(name, {service: chosen.services[service] for service in have if service in chosen.services})
@@ -83,6 +86,7 @@ def plan(context: ScalingContext, name: str, custom: Mapping[str, Mapping[str, A
             f"none of the profile's services is here: {', '.join(chosen.services)}", todo=f"here: {', '.join(have)}"
         )
     require_host(here, runtime.host(), {service: runtime.replicas(service).wanted for service in here.services})
+    runtime.require_limits(here.services)
     changes = [Change(service, runtime.limits(service), limits) for service, limits in here.services.items()]
     return Applied(
         profile=name,

@@ -258,6 +258,21 @@ def test_a_profile_is_a_limit_of_the_engine_that_stays(platform: Platform) -> No
     assert given() == (500_000_000, 128 * 2**20, 64 * 2**20)
 
 
+def test_a_profile_that_one_service_would_not_follow_replaces_none(platform: Platform) -> None:
+    file, env = platform.project.directory / "small.yaml", platform.project.directory / ".env"
+    before, services, container = file.read_text(), json.loads(file.read_text()), platform.project.container(SEARCH)
+    own = {"deploy": {"resources": {"limits": {"cpus": "1", "memory": "256m"}}}}  # whatever the variables say
+    file.write_text(json.dumps({"services": services["services"] | {"archon-mcp": own}}))
+    wanted, kept = {"cpus": "0.5", "memory": "128M", "reserved_memory": "64M"}, env.read_bytes()
+    try:
+        for what in (profiles.plan, profiles.apply):
+            with pytest.raises(ConfigurationError, match="of archon-mcp; nothing was touched"):
+                what(platform.context, "custom", {SEARCH: wanted, "archon-mcp": wanted})
+    finally:
+        file.write_text(before)
+    assert (platform.project.container(SEARCH), env.read_bytes()) == (container, kept)
+
+
 def test_a_host_that_is_too_small_and_a_service_with_a_port_of_its_own_are_refused(platform: Platform) -> None:
     huge = {SEARCH: {"cpus": "1", "memory": "4096G", "reserved_memory": "2048G"}}
     with pytest.raises(ConfigurationError, match="cannot carry"):

@@ -100,7 +100,7 @@ class ComposeRuntime(ComposeServices):
         """Remember in the project's ``.env`` what each container of a service may use."""
         (name,) = self._chosen((service,))
         if limits is not None:
-            compose_variables.require_read(self._project, name, limits)
+            self.require_limits({name: limits})
         with self._lock("compose", 0.0):
             compose_variables.write(self._project.env_file, compose_variables.as_variables(name, limits))
 

@@ -73,6 +73,16 @@ def test_the_host_is_the_runtimes(context: ScalingContext, runtime: Scalable, mo
     assert plan(context, "development").changes
 
 
+def test_limits_that_would_not_hold_are_found_before_anything_is_touched(
+    context: ScalingContext, runtime: Scalable
+) -> None:
+    runtime.unread = {SEARCH}  # the last one of the profile
+    for what in (plan, apply):
+        with pytest.raises(ConfigurationError, match="does not read the limits of archon-search"):
+            what(context, "staging")
+    assert (runtime.done, runtime.given) == ([], {})
+
+
 def test_what_is_not_here_is_named_and_what_does_not_run_is_not_started(
     context: ScalingContext, runtime: Scalable
 ) -> None:
