@@ -25,6 +25,7 @@ from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.scaling.context import ScalingContext
 from archon_dagster.scaling.gate import wait_until_well
 from archon_dagster.scaling.profiles import Profile, profile, require_host
+from archon_dagster.scaling.room import reserved_beside
 from archon_dagster.startup.alone import alone
 
 _WINDOW = 1800.0  # seconds; it is closed at the end
@@ -85,7 +86,8 @@ def plan(context: ScalingContext, name: str, custom: Mapping[str, Mapping[str, A
         raise ConfigurationError(
             f"none of the profile's services is here: {', '.join(chosen.services)}", todo=f"here: {', '.join(have)}"
         )
-    require_host(here, runtime.host(), {service: runtime.replicas(service).wanted for service in here.services})
+    replicas = {service: runtime.replicas(service).wanted for service in here.services}
+    require_host(here, runtime.host(), replicas, reserved_beside(runtime, here.services))
     runtime.require_limits(here.services)
     changes = [Change(service, runtime.limits(service), limits) for service, limits in here.services.items()]
     return Applied(

@@ -66,6 +66,17 @@ def test_the_reservations_of_all_replicas_count(context: ScalingContext, runtime
     assert runtime.done == []
 
 
+def test_what_the_others_have_reserved_is_not_given_out_again(context: ScalingContext, runtime: Scalable) -> None:
+    own = {SEARCH: {"cpus": 4, "memory": "20G", "reserved_memory": "20G"}}
+    assert plan(context, "custom", own).changes
+    runtime.given[THINKING], runtime.counts[THINKING] = Resources(1.0, 8 * GIB, 0.5, 8 * GIB), 2
+    told = "20G are reserved in all beside 1 CPUs and 16G of archon-intelligence; nothing was touched"
+    with pytest.raises(ConfigurationError, match=told):
+        apply(context, "custom", own)
+    assert runtime.done == []
+    assert plan(context, "custom", own | {THINKING: {"cpus": 1, "memory": "1G"}}).changes  # it gives them back
+
+
 def test_the_host_is_the_runtimes(context: ScalingContext, runtime: Scalable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "host", lambda: Host(2, 64 * GIB))
     with pytest.raises(ConfigurationError, match="may use 4 CPUs"):
