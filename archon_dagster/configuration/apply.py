@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from archon_dagster.configuration import services, target
+from archon_dagster.configuration.carrying import carried, rest, undone
 from archon_dagster.configuration.context import ConfigurationContext
 from archon_dagster.configuration.definitions import redefined
 from archon_dagster.configuration.diff import Difference, difference
@@ -82,11 +83,11 @@ class Change:
 
 def plan(context: ConfigurationContext, path: Path, *, offline: bool = False) -> Change:
     """What applying a file would do; changes nothing. Raises :class:`ConfigurationError` where it is not usable."""
-    content = read_file(path)
     live = target.read(target.env_file(context.settings))
+    content, kept = carried(read_file(path), live)
     change = _planned(context, "apply", str(path.resolve()), live, content, ())
     checked = _validated(context, content, str(path), change.difference, offline)
-    return replace(change, problems=checked.problems)
+    return replace(change, problems=checked.problems, notes=_notes(kept))
 
 
 def apply(context: ConfigurationContext, request: ApplyRequest) -> Change:
@@ -96,18 +97,32 @@ def apply(context: ConfigurationContext, request: ApplyRequest) -> Change:
     :raises ServiceError: a service is not well with it; says what was put back.
     """
     _require_confirmed(request.confirm, f"archon config apply {request.path}")
-    content, source = read_file(request.path), str(request.path.resolve())
-    found = target.read(target.env_file(context.settings))
+    given, source, kept = read_file(request.path), str(request.path.resolve()), dict[str, str]()
+
+    def content(_: Journal | None = None) -> bytes:
+        made, of_now = carried(given, target.read(target.env_file(context.settings)))
+        kept.clear()
+        kept.update(of_now)
+        return made
+
     with context.step("validate", source):
-        checked = _validated(context, content, source, difference(found, content), request.offline)
-    change = _alone(context, "apply", source, lambda _: content)
-    return replace(change, problems=checked.problems)
+        found, new = target.read(target.env_file(context.settings)), content()
+        checked = _validated(context, new, source, difference(found, new), request.offline)
+    change = _alone(context, "apply", source, content)  # scaling may have gone on until the lock is held
+    return replace(change, problems=checked.problems, notes=(*change.notes, *_notes(kept)))
 
 
 def undo(context: ConfigurationContext, confirm: str = "") -> Change:
     """Go back to the file before the last change; where one was killed, to the file before that."""
     _require_confirmed(confirm, "archon config undo")
     return _alone(context, "undo", "", lambda interrupted: _previous(context, interrupted))
+
+
+def _notes(kept: dict[str, str]) -> tuple[str, ...]:
+    return tuple(
+        f"{name}={value} stays as scaling has set it; a file that is to change it names it"
+        for name, value in kept.items()
+    )
 
 
 def _require_confirmed(confirm: str, command: str) -> None:
@@ -137,8 +152,10 @@ def _previous(context: ConfigurationContext, interrupted: Journal | None) -> byt
         return live  # the interrupted change was taken back in the file already
     for record in context.history.all():
         before, after = context.history.before(record), context.history.after(record)
-        if record.result in ("applied", "seen") and after == live and before != live:
-            return before
+        if record.result in ("applied", "seen") and rest(after) == rest(live):
+            back = undone(before, after, live)
+            if back != live:
+                return back
     raise ConfigurationError(
         "there is no change that could be undone; nothing was touched",
         where=str(context.history.folder),

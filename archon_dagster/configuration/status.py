@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archon_dagster.configuration import target
+from archon_dagster.configuration.carrying import rest
 from archon_dagster.configuration.history import History, Record
 from archon_dagster.configuration.journal import Journal, JournalFile
 from archon_dagster.platform.settings import Settings
@@ -37,7 +38,7 @@ def standing(settings: Settings) -> Standing:
         file=file,
         digest=target.digest(content)[:12],
         loose=content is not None and bool(stat.S_IMODE(file.stat().st_mode) & 0o077),
-        known=remembered is None or remembered == content,
+        known=remembered is None or rest(remembered) == rest(content),
         last=next(iter(history.all()), None),
         interrupted=journal,
         says=journal.says(content) if journal else "",

@@ -32,8 +32,12 @@ def write(path: Path, kind: TypeAdapter[T], value: T) -> None:
     replace(path, kind.dump_json(value))
 
 
-def replace(path: Path, data: bytes) -> None:
-    """The same for any content; the file is for its owner only."""
+def replace(path: Path, data: bytes, owner: tuple[int, int] | None = None) -> None:
+    """The same for any content; the file is for its owner only.
+
+    :param owner: user and group that it is given to; ``None``: those of this process. Nothing is replaced where it may
+        not be given to them.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
@@ -42,6 +46,8 @@ def replace(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+            if owner is not None and owner != (os.getuid(), os.getgid()):
+                os.fchown(file.fileno(), *owner)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)  # of a full disk

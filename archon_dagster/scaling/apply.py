@@ -25,6 +25,7 @@ from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.scaling.context import ScalingContext
 from archon_dagster.scaling.gate import wait_until_well
 from archon_dagster.scaling.profiles import Profile, profile, require_host
+from archon_dagster.scaling.room import reserved_beside
 from archon_dagster.startup.alone import alone
 
 _WINDOW = 1800.0  # seconds; it is closed at the end
@@ -74,7 +75,10 @@ def noted(home: Path) -> Noted | None:
 
 
 def plan(context: ScalingContext, name: str, custom: Mapping[str, Mapping[str, Any]] | None = None) -> Applied:
-    """What would be done; refuses an unknown profile and what the host cannot carry. Changes nothing."""
+    """What would be done; changes nothing.
+
+    :raises ConfigurationError: the profile is unknown, the host cannot carry it, or the runtime would not follow it.
+    """
     runtime, chosen = context.runtime, profile(name, custom)
     have = runtime.services()
     here = Profile(name, {service: chosen.services[service] for service in have if service in chosen.services})
@@ -82,7 +86,9 @@ def plan(context: ScalingContext, name: str, custom: Mapping[str, Mapping[str, A
         raise ConfigurationError(
             f"none of the profile's services is here: {', '.join(chosen.services)}", todo=f"here: {', '.join(have)}"
         )
-    require_host(here, runtime.host(), {service: runtime.replicas(service).wanted for service in here.services})
+    replicas = {service: runtime.replicas(service).wanted for service in here.services}
+    require_host(here, runtime.host(), replicas, reserved_beside(runtime, here.services))
+    runtime.require_limits(here.services)
     changes = [Change(service, runtime.limits(service), limits) for service, limits in here.services.items()]
     return Applied(
         profile=name,

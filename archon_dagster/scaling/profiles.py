@@ -1,7 +1,7 @@
 """The resource profiles of the runbook, one of the operator's own, and whether a host can carry them.
 
-A host must have every reservation of all replicas together, and no limit may exceed what it has at all (the engine
-refuses more CPUs than there are). Limits together may exceed it: not everybody is busy at once.
+A host must have every reservation of all replicas of all services together, and no limit may exceed what it has at all
+(the engine refuses more CPUs than there are). Limits together may exceed it: not everybody is busy at once.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import Any
 from archon_dagster.errors import ConfigurationError
 from archon_dagster.platform.limits import Host, Resources, size, size_text
 from archon_dagster.platform.services import BY_NAME
+from archon_dagster.scaling.room import Reserved
 
 CUSTOM = "custom"
 _GIB = 2**30
+_NOTHING = Reserved()
 _QDRANT = Resources(2.0, 4 * _GIB, 0.5, _GIB)
 
 
@@ -95,12 +97,15 @@ def _size(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else size(str(value))
 
 
-def require_host(chosen: Profile, host: Host, replicas: Mapping[str, int] | None = None) -> None:
+def require_host(
+    chosen: Profile, host: Host, replicas: Mapping[str, int] | None = None, beside: Reserved = _NOTHING
+) -> None:
     """Raise :class:`ConfigurationError` with everything that is too much for a host; before anything is touched.
 
     :param replicas: how often a service runs; once where it is not named.
+    :param beside: what the services have reserved that are not in the profile.
     """
-    if too_much := _too_much(chosen, host, replicas or {}):
+    if too_much := _too_much(chosen, host, replicas or {}, beside):
         raise ConfigurationError(
             f"this host cannot carry the profile {chosen.name}: {'; '.join(too_much)}; nothing was touched",
             where=f"{host.cpus} CPUs, {host.memory / _GIB:.1f} GiB of memory",
@@ -108,7 +113,7 @@ def require_host(chosen: Profile, host: Host, replicas: Mapping[str, int] | None
         )
 
 
-def _too_much(chosen: Profile, host: Host, replicas: Mapping[str, int]) -> list[str]:
+def _too_much(chosen: Profile, host: Host, replicas: Mapping[str, int], beside: Reserved) -> list[str]:
     found = []
     for name, one in chosen.services.items():
         if one.cpus > host.cpus:
@@ -117,8 +122,8 @@ def _too_much(chosen: Profile, host: Host, replicas: Mapping[str, int]) -> list[
             found.append(f"{name} may use {size_text(one.memory)}")
     cpus = sum(one.reserved_cpus * replicas.get(name, 1) for name, one in chosen.services.items())
     memory = sum(one.reserved_memory * replicas.get(name, 1) for name, one in chosen.services.items())
-    if cpus > host.cpus:
-        found.append(f"{cpus:g} CPUs are reserved in all")
-    if memory > host.memory:
-        found.append(f"{size_text(memory)} are reserved in all")
+    if cpus + beside.cpus > host.cpus:
+        found.append(f"{cpus:g} CPUs are reserved in all{beside.words}")
+    if memory + beside.memory > host.memory:
+        found.append(f"{size_text(memory)} are reserved in all{beside.words}")
     return found

@@ -16,6 +16,7 @@ from archon_dagster.platform.limits import size_text
 from archon_dagster.platform.runtime.protocol import Replicas
 from archon_dagster.scaling.context import ScalingContext
 from archon_dagster.scaling.gate import wait_until_well
+from archon_dagster.scaling.room import reserved_beside
 from archon_dagster.startup.alone import alone
 
 SERVICE = "archon-search"
@@ -76,21 +77,23 @@ def plan(context: ScalingContext, replicas: int, service: str = SERVICE) -> Plan
     state = next(one.state for one in context.runtime.status() if one.service == service)
     if state != "running":
         raise ServiceError(f"{service} is {state}; nothing was touched", todo=f"archon start {service}, then scale it")
-    _require_room(context, service, replicas)
+    if replicas > now.wanted:  # fewer are never too many
+        _require_room(context, service, replicas)
     step = 1 if replicas >= now.wanted else -1
     return Plan(service, now, replicas, tuple(range(now.wanted + step, replicas + step, step)))
 
 
 def _require_room(context: ScalingContext, service: str, replicas: int) -> None:
-    """What is reserved for all replicas together has to be there."""
+    """What is reserved for all replicas together has to be there, beside what the other services have reserved."""
     limits = context.runtime.limits(service)
     if limits is None:
         return
-    host = context.runtime.host()
-    if limits.reserved_cpus * replicas > host.cpus or limits.reserved_memory * replicas > host.memory:
+    host, beside = context.runtime.host(), reserved_beside(context.runtime, {service})
+    cpus, memory = limits.reserved_cpus * replicas, limits.reserved_memory * replicas
+    if cpus + beside.cpus > host.cpus or memory + beside.memory > host.memory:
         raise ConfigurationError(
-            f"{replicas} replicas of {service} reserve {limits.reserved_cpus * replicas:g} CPUs and "
-            f"{size_text(limits.reserved_memory * replicas)}, more than this host has; nothing was touched",
+            f"{replicas} replicas of {service} reserve {cpus:g} CPUs and {size_text(memory)}{beside.words}, "
+            "more than this host has; nothing was touched",
             where=f"{host.cpus} CPUs, {host.memory / 2**30:.1f} GiB of memory",
             todo="fewer replicas, or a smaller profile: archon resources apply",
         )

@@ -16,6 +16,7 @@ import pytest
 from archon_dagster.definitions import defs
 from archon_dagster.errors import ConfigurationError, ServiceError
 from archon_dagster.platform.limits import Resources
+from archon_dagster.platform.runtime import compose_variables
 from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.resources import Operations
 from archon_dagster.scaling import apply as profiles
@@ -164,6 +165,19 @@ def test_the_number_outlives_down_and_what_an_operator_types(platform: Platform)
     assert "# kept\n" in (platform.project.directory / ".env").read_text()
 
 
+@pytest.mark.parametrize("verb", ["recreate", "up"])
+def test_another_number_in_the_file_is_what_runs_from_the_next_start_on(platform: Platform, verb: str) -> None:
+    scaling.scale(platform.context, 3)
+    compose_variables.write(platform.project.directory / ".env", {"SEARCH_REPLICAS": "1"})
+    runtime = platform.project.runtime
+    if verb == "up":
+        runtime.up(SEARCH)
+        assert platform.containers() == 3  # what runs is left alone
+        runtime.stop(SEARCH)
+    getattr(runtime, verb)(SEARCH)
+    assert platform.containers() == 1
+
+
 def test_a_replica_that_is_killed_is_left_out_and_made_again(platform: Platform) -> None:
     scaling.scale(platform.context, 2)
     dead = platform.project.runtime.replicas(SEARCH).each[1].instance
@@ -242,6 +256,21 @@ def test_a_profile_is_a_limit_of_the_engine_that_stays(platform: Platform) -> No
     with pytest.raises(ServiceError, match="was taken back"):
         profiles.apply(platform.context, "custom", {SEARCH: small[SEARCH] | {"memory": "6M", "reserved_memory": "6M"}})
     assert given() == (500_000_000, 128 * 2**20, 64 * 2**20)
+
+
+def test_a_profile_that_one_service_would_not_follow_replaces_none(platform: Platform) -> None:
+    file, env = platform.project.directory / "small.yaml", platform.project.directory / ".env"
+    before, services, container = file.read_text(), json.loads(file.read_text()), platform.project.container(SEARCH)
+    own = {"deploy": {"resources": {"limits": {"cpus": "1", "memory": "256m"}}}}  # whatever the variables say
+    file.write_text(json.dumps({"services": services["services"] | {"archon-mcp": own}}))
+    wanted, kept = {"cpus": "0.5", "memory": "128M", "reserved_memory": "64M"}, env.read_bytes()
+    try:
+        for what in (profiles.plan, profiles.apply):
+            with pytest.raises(ConfigurationError, match="of archon-mcp; nothing was touched"):
+                what(platform.context, "custom", {SEARCH: wanted, "archon-mcp": wanted})
+    finally:
+        file.write_text(before)
+    assert (platform.project.container(SEARCH), env.read_bytes()) == (container, kept)
 
 
 def test_a_host_that_is_too_small_and_a_service_with_a_port_of_its_own_are_refused(platform: Platform) -> None:

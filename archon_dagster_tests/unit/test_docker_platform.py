@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from archon_dagster.platform.limits import Resources
 from archon_dagster.platform.runtime.compose_engine import BALANCES
 from archon_dagster.platform.runtime.compose_variables import as_variables
 from archon_dagster.platform.services import CATALOGUE, Service
 from archon_dagster.platform.settings import Settings
-from archon_dagster.scaling.profiles import PROFILES
 
 PLATFORM = Path(__file__).parents[2] / "docker" / "platform"
 OURS = [service for service in CATALOGUE if not service.external]
@@ -115,11 +115,15 @@ def test_search_may_run_more_than_once() -> None:
 
 @pytest.mark.parametrize("file", ["compose.yaml", "resources-small.yaml", "resources-large.yaml"])
 def test_what_a_resource_profile_sets_is_read_whatever_files_are_used(file: str) -> None:
-    for name, limits in PROFILES["production"].services.items():
-        written = services(file)[name]["deploy"]["resources"]["limits"]
-        cpus, memory, *_ = as_variables(name, limits)
-        assert DEFAULT.findall(written["cpus"])[0][0] == cpus
-        assert DEFAULT.findall(written["memory"])[0][0] == memory
+    """Of every service: a custom profile may name any. What the small and the large file leave out, the first reads."""
+    for service in (one for one in OURS if one.name in services(file)):
+        given = services(file)[service.name]["deploy"]["resources"]
+        read = [
+            given[part][what] for part in ("limits", "reservations") if part in given for what in ("cpus", "memory")
+        ]
+        names = [DEFAULT.findall(one)[0][0] for one in read]
+        assert names == list(as_variables(service.name, Resources(1.0, 2**30)))[: len(names)]
+        assert len(names) == (4 if file == "compose.yaml" else 2)
 
 
 def test_the_example_settings_name_no_address_of_anybody() -> None:

@@ -100,7 +100,7 @@ class ComposeRuntime(ComposeServices):
         """Remember in the project's ``.env`` what each container of a service may use."""
         (name,) = self._chosen((service,))
         if limits is not None:
-            compose_variables.require_read(self._project, name, limits)
+            self.require_limits({name: limits})
         with self._lock("compose", 0.0):
             compose_variables.write(self._project.env_file, compose_variables.as_variables(name, limits))
 
@@ -123,7 +123,10 @@ class ComposeRuntime(ComposeServices):
 
     def _up(self, client: Any, name: str) -> None:
         instances = self._of(client, name)
-        up, count = sum(map(engines.is_up, instances)), max(len(instances), self._wanted.get(name, 1))
+        up = sum(map(engines.is_up, instances))
+        if up and up >= max(len(instances), self._wanted.get(name, 1)):
+            return  # also while compose does not accept the project
+        count = compose_variables.count(self._project, name, len(instances))
         if not up:
             self._make(client, name, replicas=count)
         elif up < count:
@@ -161,11 +164,11 @@ class ComposeRuntime(ComposeServices):
             self._make(client, name)
 
     def _recreate(self, client: Any, name: str) -> None:
-        self._project.config()  # before anything is stopped: it may be unusable
         instances = self._of(client, name)
+        count = compose_variables.count(self._project, name, len(instances))  # before a stop: it may be unusable
         for one in instances:
             engines.stop(one, self._grace(name))
-        self._make(client, name, "--force-recreate", replicas=len(instances))
+        self._make(client, name, "--force-recreate", replicas=count)
 
     def _down(self, client: Any, name: str) -> None:
         for one in self._of(client, name):
@@ -175,12 +178,9 @@ class ComposeRuntime(ComposeServices):
     def _make(self, client: Any, name: str, *options: str, replicas: int = 0) -> None:
         """Let compose make containers of one service alone.
 
-        :param replicas: how many, at least as many as the project says; 0: just that. Compose would forget how far a
-            service was scaled by hand.
+        :param replicas: how many; 0: as many as the project says.
         """
         engines.require_no_stack(client, self._project.name)
-        if "--no-recreate" not in options:
-            replicas = max(replicas, compose_variables.wanted(self._project.config(), name))
         scale = ["--scale", f"{name}={replicas}"] if replicas > 1 or "--no-recreate" in options else []
         self._compose("up", "--detach", "--no-deps", *options, *scale, name, limit=_START_LIMIT)
 

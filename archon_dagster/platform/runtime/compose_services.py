@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from archon_dagster.errors import ConfigurationError
-from archon_dagster.platform.limits import Host
+from archon_dagster.platform.limits import Host, Resources
 from archon_dagster.platform.runtime import compose_engine as engines
 from archon_dagster.platform.runtime import compose_variables
 from archon_dagster.platform.runtime.compose_engine import Container, engine
@@ -141,6 +141,10 @@ class ComposeServices:
             each = tuple(engines.replica_of(one) for one in self._of(client, name))
         wanted = compose_variables.wanted(self._project.config(), name)
         return Replicas(name, wanted, each, compose_variables.fixed(self._project, name))
+
+    def require_limits(self, limits: Mapping[str, Resources]) -> None:
+        """Each service's variables have to be read by the compose file."""
+        compose_variables.require_read(self._project, {self._chosen((name,))[0]: one for name, one in limits.items()})
 
     def host(self) -> Host:
         """The machine of the engine."""

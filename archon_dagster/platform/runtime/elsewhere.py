@@ -67,6 +67,9 @@ class ElsewhereRuntime:
     def limit(self, service: str, limits: Resources | None) -> None:
         self._none((service,))
 
+    def require_limits(self, limits: Mapping[str, Resources]) -> None:
+        self._none(tuple(limits))
+
     def host(self) -> Host:
         _refuse(("the host",))
 

@@ -160,6 +160,10 @@ class ProcessesRuntime:
         (name,) = self._chosen((service,))
         process_limits.write(self._dir / name, limits)
 
+    def require_limits(self, limits: Mapping[str, Resources]) -> None:
+        """They can be remembered for each service there is."""
+        self._chosen(tuple(limits))
+
     def host(self) -> Host:
         """This machine, as far as this process may use it."""
         return Host(psutil.cpu_count() or 1, psutil.virtual_memory().total)

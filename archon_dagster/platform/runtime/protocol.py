@@ -155,6 +155,10 @@ class Runtime(Protocol):
         """Remember for good what a service may use; in force from its next ``recreate`` on. ``None``: nothing said."""
         ...
 
+    def require_limits(self, limits: Mapping[str, Resources]) -> None:
+        """Raise ``ConfigurationError`` where :meth:`limit` could not make these hold, by service; changes nothing."""
+        ...
+
     def host(self) -> Host:
         """What the machine has that runs the services."""
         ...

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from archon_dagster.errors import ConfigurationError
 from archon_dagster.platform.limits import Host, Resources
 from archon_dagster.platform.runtime.protocol import Replica, Replicas
 from archon_dagster.platform.settings import Settings, load_settings
@@ -23,6 +24,7 @@ class Scalable(SwitchRuntime):
     """Remembers how often each service shall run.
 
     :param sick_from: from how many replicas on the last one is not well. :param least: bytes a service needs to live.
+    :param unread: services whose limits would not hold, as with a compose file that does not read them.
     """
 
     def __init__(self) -> None:
@@ -34,6 +36,7 @@ class Scalable(SwitchRuntime):
         self.given: dict[str, Resources] = {}
         self.least = 64 * 2**20
         self.fixed = ""
+        self.unread: set[str] = set()
 
     def scale(self, service: str, replicas: int) -> None:
         self.scaled.append(replicas)
@@ -51,6 +54,10 @@ class Scalable(SwitchRuntime):
         self.given.pop(service, None)
         if limits is not None:
             self.given[service] = limits
+
+    def require_limits(self, limits: Mapping[str, Resources]) -> None:
+        if found := self.unread.intersection(limits):
+            raise ConfigurationError(f"the compose file does not read the limits of {', '.join(found)}")
 
     def limits(self, service: str) -> Resources | None:
         return self.given.get(service)

@@ -66,11 +66,32 @@ def test_the_reservations_of_all_replicas_count(context: ScalingContext, runtime
     assert runtime.done == []
 
 
+def test_what_the_others_have_reserved_is_not_given_out_again(context: ScalingContext, runtime: Scalable) -> None:
+    own = {SEARCH: {"cpus": 4, "memory": "20G", "reserved_memory": "20G"}}
+    assert plan(context, "custom", own).changes
+    runtime.given[THINKING], runtime.counts[THINKING] = Resources(1.0, 8 * GIB, 0.5, 8 * GIB), 2
+    told = "20G are reserved in all beside 1 CPUs and 16G of archon-intelligence; nothing was touched"
+    with pytest.raises(ConfigurationError, match=told):
+        apply(context, "custom", own)
+    assert runtime.done == []
+    assert plan(context, "custom", own | {THINKING: {"cpus": 1, "memory": "1G"}}).changes  # it gives them back
+
+
 def test_the_host_is_the_runtimes(context: ScalingContext, runtime: Scalable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "host", lambda: Host(2, 64 * GIB))
     with pytest.raises(ConfigurationError, match="may use 4 CPUs"):
         apply(context, "production")
     assert plan(context, "development").changes
+
+
+def test_limits_that_would_not_hold_are_found_before_anything_is_touched(
+    context: ScalingContext, runtime: Scalable
+) -> None:
+    runtime.unread = {SEARCH}  # the last one of the profile
+    for what in (plan, apply):
+        with pytest.raises(ConfigurationError, match="does not read the limits of archon-search"):
+            what(context, "staging")
+    assert (runtime.done, runtime.given) == ([], {})
 
 
 def test_what_is_not_here_is_named_and_what_does_not_run_is_not_started(

@@ -73,6 +73,18 @@ def test_what_cannot_run_twice_does_not_run_or_has_no_room_is_refused(
     assert (runtime.scaled, runtime.done) == ([], [])
 
 
+def test_there_is_room_for_a_replica_where_the_others_have_left_it(context: ScalingContext, runtime: Scalable) -> None:
+    runtime.given[SERVICE] = Resources(4.0, 8 * GIB, 0.5, 6 * GIB)
+    runtime.given["qdrant"] = Resources(4.0, 16 * GIB, 1.0, 16 * GIB)
+    told = "3 replicas of archon-search reserve 1.5 CPUs and 18G beside 1 CPUs and 16G of qdrant, more than this host"
+    with pytest.raises(ConfigurationError, match=told):
+        scale(context, 3)
+    assert plan(context, 2).steps == (2,)
+    runtime.counts[SERVICE] = 5
+    assert plan(context, 4).steps == (4,)  # still too many, and better than before
+    assert (runtime.scaled, runtime.done) == ([], [])
+
+
 def test_nobody_scales_while_somebody_else_is_at_work(context: ScalingContext, runtime: Scalable) -> None:
     with Repository.open(context.settings.repository, create=True).lock("manual backup"), pytest.raises(RepositoryBusy):
         scale(context, 2)
