@@ -101,7 +101,8 @@ def security_updates(
         print_json({"put_back": names}) if as_json else console.print(said)
     elif direct:
         result = run_here(settings, update, quiet=as_json, cleanup_limit=CLEANUP_LIMIT)
-        print_json({"good": result.good, "changed": result.changed, "put_back": result.returned, "why": result.why})
+        print_json({"good": result.good, "changed": result.changed, "put_back": result.returned, "why": result.why,
+                    "warning": result.warning})  # fmt: skip
         result.raise_for_failure()
     else:
         submit(settings, "security_updates", {}, as_json=as_json)

@@ -125,8 +125,8 @@ def docker_(
     if not plan:
         proposal = docker.write(proposal)
     if as_json:
-        print_json({"file": None if plan else str(proposal.file), "diff": proposal.diff, "kept": list(proposal.kept),
-                    "checked": proposal.checked, "steps": proposal.steps})  # fmt: skip
+        print_json({"warning": proposal.warning, "file": None if plan else str(proposal.file), "diff": proposal.diff,
+                    "kept": list(proposal.kept), "checked": proposal.checked, "steps": proposal.steps})  # fmt: skip
         return
     for line in proposal_lines(proposal):
         console.print(plain(line), highlight=False, soft_wrap=True)

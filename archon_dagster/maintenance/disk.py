@@ -1,7 +1,8 @@
 """How full the disks are, and in how many days they will be full if it goes on like this.
 
-Each report is remembered, at most :data:`KEPT` of them; the trend is between the oldest and now, and nothing is
-foretold from less than a day.
+Each report is remembered, at most :data:`KEPT` of them. Of two trends, since the oldest one and over the last weeks,
+the one that fills the disk sooner counts: after a quiet year nobody would otherwise hear of what has begun a month ago.
+Nothing is foretold from less than a day.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from archon_dagster.platform.whole_files import read, write
 
 KEPT = 60
 _DAY = 86_400.0
-
+RECENT = 35 * _DAY  # five weekly reports
 
 _FILE: TypeAdapter[list[Sample]] = TypeAdapter(list[Sample])
 
@@ -55,9 +56,12 @@ def bounded(samples: Sequence[Sample]) -> list[Sample]:
 
 def days_until_full(history: Sequence[Sample], now: Sample) -> float | None:
     """Days, or ``None``: it does not grow, or too little is known."""
-    if not history:
-        return None
-    oldest = min(history, key=lambda one: one.at)
+    recent = [one for one in history if now.at - one.at <= RECENT]
+    found = [_trend(min(part, key=lambda one: one.at), now) for part in (history, recent) if part]
+    return min((days for days in found if days is not None), default=None)
+
+
+def _trend(oldest: Sample, now: Sample) -> float | None:
     passed, grown = now.at - oldest.at, now.used - oldest.used
     if passed < _DAY or grown <= 0:
         return None

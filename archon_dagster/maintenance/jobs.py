@@ -17,7 +17,8 @@ from archon_dagster.maintenance.event_store import EventStore
 from archon_dagster.maintenance.journal import Journal
 from archon_dagster.maintenance.retention import Pruned
 from archon_dagster.maintenance.step import Housekeeping, MaintenanceContext
-from archon_dagster.maintenance.updates import Updated, update
+from archon_dagster.maintenance.updated import Updated
+from archon_dagster.maintenance.updates import update
 from archon_dagster.maintenance.weekly import choose, raise_for_failure, run
 from archon_dagster.repository.assets import known_backups, match_partitions
 from archon_dagster.repository.catalogue import Entry
@@ -81,6 +82,7 @@ def update_images(context: dg.OpExecutionContext, operations: Operations) -> Non
         "changed": dg.MetadataValue.json({name: list(pair) for name, pair in result.changed.items()}),
         "put back": ", ".join(result.returned) or "nothing",
         "backup": result.before.backup,
+        "warning": result.warning or "none",
     }
     context.instance.add_run_tags(context.run_id, {"archon/backup": result.before.backup})
     tell_result(context, result.headline)

@@ -13,6 +13,7 @@ from typing import IO
 
 from archon_dagster.errors import ArchonError, ConfirmationMissing
 from archon_dagster.maintenance.step import Done, MaintenanceContext
+from archon_dagster.platform.container import in_container
 
 CONFIRMATION = "INSTALL-PACKAGES"
 _LIST_LIMIT, _INSTALL_LIMIT = 60.0, 3600.0  # seconds
@@ -26,6 +27,8 @@ def update(context: MaintenanceContext) -> Done:
     if typed and typed != CONFIRMATION:
         raise ConfirmationMissing("installing packages was not confirmed; nothing was touched",
                                   todo=f"type {CONFIRMATION}")  # fmt: skip
+    if in_container():
+        return Done("not applicable: this runs in a container, whose packages are not the host's", idle=True)
     if not shutil.which("apt-get"):
         return Done("not applicable: there is no apt here", idle=True)
     listed = _apt(["--simulate", "upgrade"], _LIST_LIMIT).splitlines()

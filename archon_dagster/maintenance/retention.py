@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from archon_dagster.backup.summary import size_text
 from archon_dagster.context import OperationContext, telling
-from archon_dagster.errors import DamagedBackup
+from archon_dagster.errors import ConfigurationError, DamagedBackup
 from archon_dagster.platform.settings import Settings
 from archon_dagster.recovery.book import Book
 from archon_dagster.repository import collection, removal
@@ -71,7 +71,15 @@ class Pruned:
 
 
 def policy_of(settings: Settings, keep: Mapping[str, int] | None = None) -> Policy:
-    """The policy of the settings; ``keep`` says another number for some of :data:`RULES`."""
+    """The policy of the settings; ``keep`` says another number for some of :data:`RULES`.
+
+    :raises ConfigurationError: ``keep`` names no rule, or a number below nothing.
+    """
+    if wrong := [f"{rule}: {count}" for rule, count in (keep or {}).items() if rule not in RULES or count < 0]:
+        raise ConfigurationError(
+            f"no such rule, or less than 0: {', '.join(wrong)}; nothing was touched",
+            todo=f"say how many of: {', '.join(RULES)}; anything else is a setting (docs/retention.md)",
+        )
     counts = {rule: getattr(settings, f"retention_{rule}") for rule in RULES} | dict(keep or {})
     return Policy(
         **counts,

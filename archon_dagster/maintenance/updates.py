@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from archon_dagster.backup.backup import BackupRequest, back_up_under_lock, git_revision
 from archon_dagster.backup.checks import raise_for_failed
@@ -24,46 +24,12 @@ from archon_dagster.maintenance import recorded
 from archon_dagster.maintenance.engine_images import EngineImages, Images
 from archon_dagster.maintenance.pip_check import pip_check
 from archon_dagster.maintenance.recorded import Recorded
+from archon_dagster.maintenance.updated import Updated
 from archon_dagster.platform.readiness import wait_for
 from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.platform.services import BY_NAME
 
 PURPOSE = "security updates"
-
-
-@dataclass(frozen=True)
-class Updated:
-    """What came of it.
-
-    :param changed: the image ids before and after, by service. :param returned: put back, with the reason in ``why``.
-    """
-
-    before: Recorded
-    changed: dict[str, tuple[str, str]] = field(default_factory=dict)
-    unchanged: tuple[str, ...] = ()
-    returned: tuple[str, ...] = ()
-    why: str = ""
-
-    @property
-    def good(self) -> bool:
-        return not self.why
-
-    @property
-    def headline(self) -> str:
-        """The whole in a sentence."""
-        if self.why:
-            return f"taken back: {self.why}"
-        named = f": {', '.join(self.changed)}" if self.changed else ""
-        return f"{len(self.changed)} services replaced{named}; {len(self.unchanged)} had no newer image"
-
-    def raise_for_failure(self) -> None:
-        """:class:`ServiceError` where the update was taken back."""
-        if self.why:
-            raise ServiceError(
-                f"the update failed and was taken back: {self.why}",
-                tried=f"put back: {', '.join(self.returned) or 'nothing had been replaced'}",
-                todo="the platform runs on the images it had before; mend the new image, then: archon security-updates",
-            )
 
 
 def fetch_fresh(runtime: Runtime) -> None:
@@ -88,21 +54,22 @@ def update(
         result = back_up_under_lock(operation, BackupRequest(note=f"before {PURPOSE}"), lease)
         raise_for_failed(result.manifest.id, result.checks)
         before = recorded.begin(settings.home, before.model_copy(update={"backup": result.manifest.id}))
-        window = open_window(settings.home, settings.maintenance_window, PURPOSE, time.time(), who="archon")
-        try:
+        with _window(operation, PURPOSE):
             return _fetch_and_replace(operation, images, fetch, before)
-        finally:
-            close_windows(settings.home, time.time(), window.id)
 
 
 def go_back(operation: OperationContext, images: Images | None = None) -> tuple[str, ...]:
-    """Put back the recorded images and every service that runs on another one; which those were."""
+    """Put back the recorded images and every service that runs on another one; which those were.
+
+    :raises ServiceError: some could not be put back, each of them is named; all others were.
+    """
     require_compose(operation.runtime)
     before = recorded.load(operation.settings.home)
     if before is None:
         raise ConfigurationError("no update has been recorded here; nothing was touched")
     images = images or EngineImages(operation.settings.compose_project)
-    with operation.repository.lock(f"return from {PURPOSE}", check=operation.check):
+    purpose = f"return from {PURPOSE}"
+    with operation.repository.lock(purpose, check=operation.check), _window(operation, purpose):
         changed = {name for name, (_, image) in images.used().items() if before.ids.get(name, image) != image}
         return _put_back(operation, images, before, _services(operation, images, changed))
 
@@ -142,7 +109,8 @@ def _fetch_and_replace(
             operation.check()
             touched.append(name)
             with _step(operation, f"replace {name}"):
-                _replace(operation, name)
+                if not _replace(operation, name):
+                    result = replace(result, unasked=(*result.unasked, name))
             mine = {one: ids for one, ids in fresh.items() if parts.get(one, one) == name}
             result = replace(result, changed={**result.changed, **mine})
     except Exception as error:
@@ -169,13 +137,14 @@ def _taken_back(
         return _put_back(operation, images, before, touched)
     except ArchonError as error:
         raise ServiceError(
-            f"the update failed, and so did the way back: {error}",
+            f"the update failed, and so did the way back: {error.what}",
             tried=f"update: {str(cause).splitlines()[0]}",
             todo=f"archon security-updates --return --confirm UPDATE; data: archon restore {before.backup} --plan",
         ) from error
 
 
-def _replace(operation: OperationContext, name: str) -> None:
+def _replace(operation: OperationContext, name: str) -> bool:
+    """Replace one behind its gates; ``False`` where ``pip check`` could not be asked."""
     broken = pip_check(operation.runtime, name)
     operation.runtime.recreate(name)
     _healthy(operation, name, operation.cancel)
@@ -184,26 +153,59 @@ def _replace(operation: OperationContext, name: str) -> None:
         operation.report(Step(f"pip check {name}", "could not be asked", 0.0))
     if now and not broken:
         raise ServiceError(f"{name}: pip check fails in the new image and did not in the old one: {now}")
+    return now is not None
 
 
 def _healthy(operation: OperationContext, name: str, cancel: threading.Event) -> None:
     if name in BY_NAME:
-        wait_for(BY_NAME[name], operation.settings, operation.runtime, cancel)
+        budget = BY_NAME[name].start_budget * operation.settings.start_patience
+        wait_for(BY_NAME[name], operation.settings, operation.runtime, cancel, budget)
     elif next(one.state for one in operation.runtime.status() if one.service == name) != "running":
         raise ServiceError(f"{name} does not run\n{operation.runtime.logs(name, 15)}")
 
 
 def _put_back(operation: OperationContext, images: Images, before: Recorded, names: list[str]) -> tuple[str, ...]:
-    """Every name stands for what it did, and the named services run on it again; not to be cancelled."""
+    """Every name stands for what it did, and the named services run on it again; not to be cancelled.
+
+    One that cannot be put back keeps no other from it: they are worse off on the images that were to be left.
+    """
     now = {images.stands_for(reference) for reference in before.references.values()}
+    failures: list[str] = []
     for service, reference in before.references.items():
-        images.put_back(reference, before.ids[service])
+        with _noting(failures, service):
+            images.put_back(reference, before.ids[service])
     for name in names:
-        with telling(operation.report, f"put back {name}"):
+        with _noting(failures, name), telling(operation.report, f"put back {name}"):
             operation.runtime.recreate(name)
             _healthy(operation, name, threading.Event())
     recorded.save(operation.settings.home, before.leaving(image for image in now if image is not None))
+    if failures:
+        logs = [log for _, _, log in (failure.partition("\n") for failure in failures) if log]
+        raise ServiceError(
+            "\n".join(["; ".join(failure.partition("\n")[0] for failure in failures), *logs]),
+            tried="every other service was put back",
+            todo="mend what is named, then: archon security-updates --return --confirm UPDATE; archon start",
+        )
     return tuple(names)
+
+
+@contextmanager
+def _noting(failures: list[str], name: str) -> Iterator[None]:
+    try:
+        yield
+    except ArchonError as error:
+        failures.append(error.what if error.what.startswith(name) else f"{name}: {error.what}")
+
+
+@contextmanager
+def _window(operation: OperationContext, why: str) -> Iterator[None]:
+    """What is replaced is down for a moment: the automation must not see a failure in it."""
+    settings = operation.settings
+    window = open_window(settings.home, settings.maintenance_window, why, time.time(), who="archon")
+    try:
+        yield
+    finally:
+        close_windows(settings.home, time.time(), window.id)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""How full the disks of the home, the project directory and the repository are."""
+"""How full the disks of the home, the project directory, the repository and Docker's data are."""
 
 from __future__ import annotations
 

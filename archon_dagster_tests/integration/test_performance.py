@@ -365,6 +365,39 @@ def test_the_commands_measure_tune_tell_of_drift_and_undo(platform: Sandbox) -> 
     assert archon(platform, "tune", "qdrant", "JAVA_OPTS=-Xmx2g").returncode == 2
 
 
+def typed(platform: Sandbox, *words: str) -> Any:
+    """What a command says that goes through Dagster."""
+    done = archon(platform, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_worse_baseline_is_only_kept_when_it_is_typed_that_it_is_right(platform: Sandbox) -> None:
+    assert typed(platform, "performance", "--baseline")["renewed"] is True
+    first = load(platform.home)
+    assert isinstance(first, Measurement)
+    misbehave(platform.home, SEARCH, "slow", 0.4)
+    refused = typed(platform, "performance", "--baseline")
+    assert refused["renewed"] is False and refused["worse"]
+    assert load(platform.home) == first
+    assert typed(platform, "performance", "--accept-baseline")["renewed"] is True
+    accepted = load(platform.home)
+    assert isinstance(accepted, Measurement)
+    assert (accepted.value(SEARCH, "p50") or 0) > 400 > (first.value(SEARCH, "p50") or 0)
+
+
+def test_tuning_and_its_way_back_are_typed_and_done_by_dagster(platform: Sandbox) -> None:
+    before = live(platform)
+    (change,) = typed(platform, "tune", "qdrant", *TUNED.settings, "--collection", VECTORS)
+    assert (change["state"], change["collection"]) == ("applied", VECTORS)
+    assert change["effect_before"]["p95"] > 0 and change["effect_after"]["p95"] > 0
+    assert live(platform) == before | {"indexing_threshold": 20_000, "deleted_threshold": 0.3}
+    (undone,) = typed(platform, "tune", "qdrant", "--undo")
+    assert (undone["change"], undone["state"]) == (change["change"], "undone")
+    assert live(platform) == before
+    assert typed(platform, "tune", "qdrant", "--undo") == []
+
+
 def dockerd_validates() -> bool:
     """Version 23 and later do."""
     if not shutil.which("dockerd"):

@@ -20,6 +20,7 @@ import psutil
 
 from archon_dagster.errors import ConfigurationError
 from archon_dagster.performance.tuning.docker_options import Json, wanted
+from archon_dagster.platform.container import in_container
 from archon_dagster.platform.settings import Settings
 from archon_dagster.platform.whole_files import replace
 
@@ -41,6 +42,7 @@ class Proposal:
     :param changed: by dotted name: what is there (``None``: nothing), and what is proposed.
     :param kept: what was to be added and is there already, or cannot be.
     :param checked: how it was validated.
+    :param unseen: the host's file, which may say more, is not to be seen from here.
     """
 
     source: Path
@@ -49,6 +51,18 @@ class Proposal:
     changed: dict[str, tuple[Any, Any]]
     kept: tuple[str, ...] = ()
     checked: str = ""
+    unseen: bool = False
+
+    @property
+    def warning(self) -> str:
+        """What must be known before anything is typed; empty where there is nothing."""
+        if not self.unseen:
+            return ""
+        return (
+            f"THE HOST'S {self.source} IS NOT IN THIS: archon runs in a container and does not see it. Put over it, "
+            "the proposal would lose what stands there (data-root, mirrors, proxies): merge it by hand, or mount the "
+            "file"
+        )
 
     @property
     def diff(self) -> list[str]:
@@ -63,9 +77,11 @@ class Proposal:
     def steps(self) -> list[str]:
         """What an operator would type; nothing of it is done here."""
         restart = any(not name.startswith(_LIVE) for name in self.changed)
+        install = f"sudo install --mode 644 {self.file} {self.source}"
+        merge = f"sudoedit {self.source}   # add what stands above, keep everything that is there"
         return [
             f"sudo cp --archive {self.source} {self.source}.before   # if it is there: the way back",
-            f"sudo install --mode 644 {self.file} {self.source}",
+            merge if self.unseen else install,
             f"sudo dockerd --validate --config-file {self.source}",
             "sudo systemctl reload docker   # takes up live-restore; ends no container",
             *(
@@ -100,7 +116,8 @@ def propose(settings: Settings, pairs: Sequence[str] = (), *, flags: Iterable[st
             changed[name] = (there, value)
         else:
             kept.append(f"{name}: is {json.dumps(there)} already")
-    return Proposal(source, proposal_file(settings.home), content, changed, tuple(kept))
+    unseen = in_container() and not source.exists()
+    return Proposal(source, proposal_file(settings.home), content, changed, tuple(kept), unseen=unseen)
 
 
 def write(proposal: Proposal, validate: Validate | None = None) -> Proposal:

@@ -1,8 +1,9 @@
 """Tune the optimizers of Qdrant's collections.
 
 Measure -> note what is there -> PATCH -> read back -> have the platform index a document, which is when a service would
-write over it -> read back again -> wait for the optimizers -> measure. What fails before the end is put back. A change
-that a service wrote over at once is a failure that names the service: tuning that does not hold is none.
+write over it -> read back again -> wait for the optimizers -> measure. What fails or is cancelled before the end is put
+back. A change that a service wrote over at once is a failure that names the service, for tuning that does not hold is
+none; there the service's values stay, which it would write again anyway, until an undo.
 """
 
 from __future__ import annotations
@@ -66,13 +67,13 @@ def apply(context: OperationContext, request: TuneRequest, functional: Functiona
                 for one in changes:
                     _set(client, one, one.wanted)
             held, lost = _tested(context, client, changes, functional)
+            done = _after(context, client, changes, held) if not lost else []
         except BaseException as error:
             _put_back(settings, client.uninterrupted(), changes, why=str(error).partition("\n")[0])
             raise
         if lost:
             _overwritten(settings, changes, lost, client.address)
-        changes = _after(context, client, changes, held)
-        return Tuning(made, tuple(changes), held)
+        return Tuning(made, tuple(done), held)
 
 
 def undo(context: OperationContext) -> list[Tuned]:
@@ -171,15 +172,16 @@ def _overwritten(settings: Settings, changes: Sequence[Tuned], lost: Sequence[Dr
     raise StoreError(
         f"the tuning does not hold: {'; '.join(one.sentence for one in lost)}",
         where=where,
-        tried="every value was read back; then the platform was asked to index one document, and they were gone",
-        todo=lost[0].todo,
+        tried="every value was read back; then the platform was asked to index one document, and they were gone; the "
+        "values named here are in force now, and every other one as it was tuned",
+        todo=f"{lost[0].todo}; or back to what was there before: archon tune qdrant --undo",
     )
 
 
 def _after(context: OperationContext, client: Client, changes: Sequence[Tuned], held: str) -> list[Tuned]:
     settings = context.settings
     done = [one.model_copy(update={"state": "applied", "detail": held}) for one in changes]
-    journal.note(settings.home, done)  # it is in force, whatever the measurement comes to
+    journal.note(settings.home, done)  # killed from here on it holds, and is looked after as what was tuned
     found = []
     for one in done:
         with telling(context.report, "wait for the optimizers, and measure", one.collection):

@@ -39,8 +39,9 @@ def plan_notes(plan: Plan) -> list[str]:
 
 
 def proposal_lines(proposal: Proposal) -> list[str]:
-    """The difference, what stays, and what to type."""
-    lines = [f"changes to {proposal.source}:", *(proposal.diff or ["(none: everything is there already)"])]
+    """What must be known first, the difference, what stays, and what to type."""
+    lines = [proposal.warning] if proposal.warning else []
+    lines += [f"changes to {proposal.source}:", *(proposal.diff or ["(none: everything is there already)"])]
     lines += [f"left as it is: {one}" for one in proposal.kept]
     if proposal.checked:
         lines += [proposal.checked, f"the proposal is in {proposal.file}; nothing was applied, nothing restarted"]

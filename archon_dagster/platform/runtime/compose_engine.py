@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -116,6 +117,12 @@ def host_of(client: Any) -> Host:
     """What the engine's machine has."""
     told = client.info()
     return Host(int(told["NCPU"]), int(told["MemTotal"]))
+
+
+def data_directory() -> Path:
+    """Where the engine keeps volumes, images and containers, on its own machine."""
+    with engine("the engine could not be asked where its data are") as client:
+        return Path(client.info()["DockerRootDir"])
 
 
 def _exit_code(state: dict[str, Any]) -> int | None:

@@ -19,16 +19,16 @@ class Containers(SwitchRuntime):
 
     kind = "compose"  # type: ignore[assignment]
 
-    def __init__(self) -> None:
-        super().__init__(SERVICES)
-        self.names = dict.fromkeys((f"{name}:1" for name in SERVICES), "old")
-        self.made = dict.fromkeys(SERVICES, "old")
+    def __init__(self, services: Sequence[str] = SERVICES) -> None:
+        super().__init__(services)
+        self.names = dict.fromkeys((f"{name}:1" for name in services), "old")
+        self.made = dict.fromkeys(services, "old")
         self.balancers: dict[str, str] = {}
         self.environments: dict[str, Mapping[str, str]] = {}
         """What a command finds inside a container of an image; without one nothing can be run there."""
 
     def recreate(self, *services: str) -> None:
-        assert set(services) <= set(SERVICES), f"no such service here: {services}"
+        assert set(services) <= set(self.services()), f"no such service here: {services}"
         for name in services:
             made = [name, *(one for one, balanced in self.balancers.items() if balanced == name)]
             self.made |= {one: self.names[f"{one}:1"] for one in made}
@@ -60,9 +60,9 @@ class Containers(SwitchRuntime):
         self.names[reference] = image
 
 
-def on_containers(platform: Platform) -> Platform:
+def on_containers(platform: Platform, services: Sequence[str] = SERVICES) -> Platform:
     """The small platform with containers in the place of its switches."""
-    object.__setattr__(platform.context, "runtime", Containers())
+    object.__setattr__(platform.context, "runtime", Containers(services))
     object.__setattr__(platform.context, "settings", platform.settings.model_copy(update={"quiesce": "none"}))
     return platform
 

@@ -9,7 +9,7 @@ import pytest
 
 from archon_dagster.maintenance import report
 from archon_dagster.maintenance.catalogue import STEPS
-from archon_dagster.maintenance.disk import in_words
+from archon_dagster.maintenance.disk import days_until_full, in_words
 from archon_dagster.maintenance.journal import Journal
 from archon_dagster.maintenance.step import MaintenanceContext
 from archon_dagster.maintenance.weekly import choose, run
@@ -39,6 +39,30 @@ def test_it_warns_from_a_share_and_from_a_number_of_days_on(
     platform: Platform, used: int, days: float | None, line: str
 ) -> None:
     assert in_words(Sample(disk="/", at=0.0, used=used, total=1000), days, platform.settings) == line
+
+
+def since(*used_then: tuple[float, int]) -> list[Sample]:
+    """Looks so many days before the day 400."""
+    return [Sample(disk="/", at=(400 - days) * DAY, used=used, total=1000) for days, used in used_then]
+
+
+@pytest.mark.parametrize(
+    ("history", "used", "days"),
+    [
+        ([], 500, None),
+        (since((0.5, 400)), 500, None),
+        (since((7, 600)), 500, None),
+        (since((10, 400)), 500, 50.0),
+        # a flat year, and a disk that has grown by 40 a week for four weeks
+        (since(*((7.0 * week, 440) for week in range(5, 52)), (28, 440), (21, 480), (14, 520), (7, 560)), 600, 87.5),
+        # cleared last week: the long trend is what is left
+        (since((300, 100), (14, 700)), 400, 600.0),
+    ],
+    ids=["nothing known", "less than a day", "shrunk", "grows", "grows lately", "grew before it was cleared"],
+)
+def test_the_trend_that_fills_the_disk_sooner_counts(history: list[Sample], used: int, days: float | None) -> None:
+    found = days_until_full(history, Sample(disk="/", at=400 * DAY, used=used, total=1000))
+    assert found == (None if days is None else pytest.approx(days))
 
 
 def maintained(platform: Platform, **settings: float) -> Journal:

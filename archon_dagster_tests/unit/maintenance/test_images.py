@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -18,6 +13,7 @@ from archon_dagster.maintenance import images, recorded
 from archon_dagster.maintenance.recorded import Recorded
 from archon_dagster.maintenance.step import MaintenanceContext
 from archon_dagster_tests.unit.maintenance.containers import on_containers
+from archon_dagster_tests.unit.maintenance.engine_double import serving
 from archon_dagster_tests.unit.platform_double import Platform
 
 
@@ -61,35 +57,6 @@ class Engine:
         (label,) = filters["label"]
         return f"com.docker.compose.project={self.project.get(name)}" == label and not self.tags[name]
 
-    @contextmanager
-    def serving(self) -> Iterator[str]:
-        engine = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def _reply(self) -> None:
-                asked = urlsplit(self.path)
-                status, said = engine.answer(self.command, asked.path, parse_qs(asked.query))
-                body = json.dumps(said).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            do_GET = do_DELETE = _reply
-
-            def log_message(self, *_: Any) -> None: ...
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"tcp://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
-
 
 @pytest.fixture
 def platform(tmp_path: Path) -> Platform:
@@ -97,7 +64,7 @@ def platform(tmp_path: Path) -> Platform:
 
 
 def prune(platform: Platform, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> str:
-    with engine.serving() as url:
+    with serving(engine.answer) as url:
         monkeypatch.setenv("DOCKER_HOST", url)
         return images.prune(MaintenanceContext(platform.context)).detail
 

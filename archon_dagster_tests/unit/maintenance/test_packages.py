@@ -12,6 +12,7 @@ from archon_dagster.errors import ArchonError, ConfirmationMissing
 from archon_dagster.maintenance import packages
 from archon_dagster.maintenance.packages import CONFIRMATION
 from archon_dagster.maintenance.step import Done, MaintenanceContext
+from archon_dagster.platform import container
 from archon_dagster_tests.eventually import eventually
 from archon_dagster_tests.unit.platform_double import Platform
 
@@ -78,6 +79,7 @@ esac
 def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Apt:
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    monkeypatch.setattr(container, "MARKS", (tmp_path / ".dockerenv",))
     made = Apt(tmp_path, Platform(tmp_path / "home"))
     made.says()
     return made
@@ -111,6 +113,13 @@ def test_where_there_is_nothing_to_upgrade_nothing_is_installed_although_it_was_
 def test_a_host_without_apt_is_not_an_error(apt: Apt, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(apt.folder))
     assert apt.update(CONFIRMATION).detail == "not applicable: there is no apt here"
+
+
+def test_the_packages_of_a_container_are_not_those_of_the_host(apt: Apt) -> None:
+    (apt.folder / ".dockerenv").touch()
+    done = apt.update(CONFIRMATION)
+    assert done.idle and done.detail.startswith("not applicable: this runs in a container")
+    assert apt.called == []
 
 
 def test_a_failure_is_an_error_with_its_last_lines(apt: Apt) -> None:

@@ -92,5 +92,12 @@ def test_a_new_image_that_is_no_worse_than_the_old_one_stays(
 def test_that_it_could_not_be_asked_is_said(platform: Platform, environments: Environments) -> None:
     engine, told = given(platform, old=environments["whole"]), list[Step | Progress]()
     object.__setattr__(platform.context, "report", told.append)
-    assert update(platform.context, engine, fetch(web="new")).good
+    updated = update(platform.context, engine, fetch(web="new", worker="old"))
+    assert updated.good and updated.warning == "warning: pip check could not be asked in web"
+    assert updated.headline.endswith(f"1 had no newer image; {updated.warning}")
     assert Step("pip check web", "could not be asked", 0.0) in told
+
+
+def test_where_it_could_be_asked_there_is_no_warning(platform: Platform, environments: Environments) -> None:
+    engine = given(platform, old=environments["whole"], new=environments["whole"])
+    assert update(platform.context, engine, fetch(web="new")).warning == ""

@@ -6,10 +6,12 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from archon_dagster.backup.backup import BackupRequest, take_backup
-from archon_dagster.errors import DamagedBackup, RepositoryBusy
+from archon_dagster.definitions import defs
+from archon_dagster.errors import ConfigurationError, DamagedBackup, RepositoryBusy
 from archon_dagster.maintenance import retention
 from archon_dagster.repository import removal
 from archon_dagster.repository.retention import Policy
@@ -116,3 +118,25 @@ def test_a_removed_one_is_put_back(platform: Platform) -> None:
 def test_numbers_of_the_settings_and_of_the_moment(platform: Platform) -> None:
     assert retention.policy_of(platform.settings, {"daily": 5}).daily == 5
     assert retention.policy_of(platform.settings).minimum == platform.settings.retention_minimum
+
+
+@pytest.mark.parametrize(
+    ("keep", "named"),
+    [({"dayly": 7}, "dayly: 7"), ({"minimum": 1}, "minimum: 1"), ({"last": 3, "daily": -1}, "daily: -1")],
+)
+def test_a_rule_that_there_is_not_and_a_number_below_nothing_are_refused_by_the_job_too(
+    platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: dict[str, int], named: str
+) -> None:
+    backups = back_up(platform, 3)
+    with pytest.raises(ConfigurationError, match=f"less than 0: {named}; nothing was touched"):
+        retention.policy_of(platform.settings, keep)
+    monkeypatch.setenv("ARCHON_HOME", str(tmp_path))
+    monkeypatch.setenv("ARCHON_RUNTIME", "processes")
+    config = {"ops": {"prune": {"config": {"confirm": retention.CONFIRMATION, "keep": keep}}}}
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = defs.resolve_job_def("retention")
+        run = job.execute_in_process(config, instance=instance, raise_on_error=False)
+    (failed,) = run.get_step_failure_events()
+    reason = failed.step_failure_data.user_failure_data
+    assert reason is not None and named in (reason.description or "")
+    assert there(platform) == backups

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from archon_dagster.health import windows
 from archon_dagster.maintenance import recorded
 from archon_dagster.maintenance.updates import go_back, update
 from archon_dagster.platform.runtime.protocol import Runtime
+from archon_dagster.platform.services import BY_NAME
 from archon_dagster_tests.unit.maintenance.containers import SERVICES, containers, fetch, on_containers
 from archon_dagster_tests.unit.platform_double import Platform, failing
 
@@ -115,3 +118,58 @@ def test_a_way_back_that_fails_too_names_both_and_the_backup(platform: Platform)
 
     with pytest.raises(ServiceError, match=r"and so did the way back: web does not run[\s\S]*archon restore 2"):
         update(platform.context, engine, broken)
+
+
+def test_one_that_cannot_be_put_back_keeps_no_other_from_it(platform: Platform) -> None:
+    """All of them run on the new image when somebody wants the old ones back; the first one's does not start again."""
+    engine, home = containers(platform), platform.settings.home
+    update(platform.context, engine, fetch(web="new", worker="new"))
+    put_back = engine.put_back
+    engine.put_back = lambda ref, image: put_back(ref, "bad" if ref == "web:1" else image)  # type: ignore[method-assign]
+    with pytest.raises(ServiceError, match=r"web does not run[\s\S]*--return --confirm UPDATE"):
+        go_back(platform.context, engine)
+    assert engine.made == {"web": "bad", "worker": "old"}
+    assert engine.states["worker"] == "running"
+    assert recorded.replaced(home) == ("new",)
+
+
+def test_each_that_cannot_be_put_back_is_named_in_one_line(platform: Platform) -> None:
+    engine = containers(platform)
+    update(platform.context, engine, fetch(web="new", worker="new"))
+
+    def gone(reference: str, image: str) -> None:
+        raise ServiceError(f"{reference} could not be put back: no such image")
+
+    engine.put_back = gone  # type: ignore[method-assign]
+    with pytest.raises(ServiceError) as failed:
+        go_back(platform.context, engine)
+    assert failed.value.what == "; ".join(f"{name}:1 could not be put back: no such image" for name in SERVICES)
+
+
+def test_the_automation_sees_no_failure_in_a_service_that_is_put_back(platform: Platform) -> None:
+    engine, home = containers(platform), platform.settings.home
+    update(platform.context, engine, fetch(web="new"))
+    seen: list[str] = []
+    recreate = engine.recreate
+
+    def watched(*services: str) -> None:
+        seen.extend(one.why for one in windows.ad_hoc(home, 0.0))
+        recreate(*services)
+
+    engine.recreate = watched  # type: ignore[method-assign]
+    assert go_back(platform.context, engine) == ("web",)
+    assert seen == ["return from security updates"]
+    assert windows.ad_hoc(home, 0.0) == []
+
+
+def test_a_slow_host_is_given_the_time_that_its_settings_say(tmp_path: Path) -> None:
+    """Both ways: the new image's service, and that of the recorded one."""
+    platform = on_containers(Platform(tmp_path), ["archon-agents"])
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody listens there
+        changed = {"start_patience": 0.01, "agents_port": taken.getsockname()[1]}
+        object.__setattr__(platform.context, "settings", platform.context.settings.model_copy(update=changed))
+        with pytest.raises(ServiceError, match="and so did the way back: archon-agents is not ready") as failed:
+            update(platform.context, containers(platform), fetch(**{"archon-agents": "new"}))
+    waited = [float(seconds) for seconds in re.findall(r"is not ready after ([0-9.]+) s", str(failed.value))]
+    assert len(waited) == 2 and max(waited) < BY_NAME["archon-agents"].start_budget / 3

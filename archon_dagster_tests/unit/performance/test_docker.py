@@ -10,6 +10,8 @@ import pytest
 from archon_dagster.errors import ConfigurationError
 from archon_dagster.performance.tuning import docker
 from archon_dagster.performance.tuning.docker import propose, read_daemon, write
+from archon_dagster.performance.tuning.summary import proposal_lines
+from archon_dagster.platform import container
 from archon_dagster.platform.settings import Settings, load_settings
 
 THEIRS = {
@@ -22,7 +24,8 @@ THEIRS = {
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr(container, "MARKS", (tmp_path / ".dockerenv",))  # a host, wherever the test runs
     daemon = tmp_path / "etc" / "daemon.json"
     daemon.parent.mkdir()
     daemon.write_text(json.dumps(THEIRS, indent=1))
@@ -83,12 +86,31 @@ def test_a_file_the_daemon_could_not_read_is_not_merged_into(settings: Settings,
     assert settings.docker_daemon_file.read_text() == text
 
 
-def test_without_a_file_the_proposal_is_all_there_is(settings: Settings) -> None:
+def test_a_host_without_a_file_is_proposed_one_to_install(settings: Settings) -> None:
     settings.docker_daemon_file.unlink()
-    assert propose(settings, flags=()).content == {
-        "log-opts": {"max-size": "10m", "max-file": "3"}, "live-restore": True,
-    }  # fmt: skip
+    proposal = propose(settings, flags=())
+    assert proposal.content == {"log-opts": {"max-size": "10m", "max-file": "3"}, "live-restore": True}
     assert read_daemon(settings.docker_daemon_file) == {}
+    assert f"sudo install --mode 644 {proposal.file} {proposal.source}" in proposal.steps
+    assert proposal.warning == ""
+
+
+def test_from_within_a_container_the_hosts_file_is_never_to_be_replaced(settings: Settings, tmp_path: Path) -> None:
+    """It is there, and holds a ``data-root``, but nobody has mounted it."""
+    (tmp_path / ".dockerenv").touch()
+    settings.docker_daemon_file.unlink()
+    proposal = propose(settings, flags=())
+    lines = proposal_lines(write(proposal, taken))
+    assert "IS NOT IN THIS" in lines[0] and "data-root" in lines[0] and "merge it by hand" in lines[0]
+    assert not any(step.startswith("sudo install") for step in proposal.steps)
+    assert any(step.startswith(f"sudoedit {proposal.source}") for step in proposal.steps)
+
+
+def test_a_file_that_is_mounted_into_the_container_is_merged_as_on_the_host(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / ".dockerenv").touch()
+    proposal = propose(settings, flags=())
+    assert proposal.content["data-root"] == THEIRS["data-root"]
+    assert proposal.warning == ""
 
 
 @pytest.mark.parametrize(

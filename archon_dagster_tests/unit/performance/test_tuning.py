@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from archon_dagster.errors import ArchonError, ConfigurationError, StoreError
+from archon_dagster.context import OperationContext, Step
+from archon_dagster.errors import ArchonError, Cancelled, ConfigurationError, StoreError
 from archon_dagster.health.end_to_end import Outcome
 from archon_dagster.performance.tuning import journal, qdrant
 from archon_dagster.performance.tuning.drift import NOBODY, compared, look
@@ -22,6 +23,7 @@ from archon_dagster.performance.tuning.journal import Tuned
 from archon_dagster.performance.tuning.planning import TuneRequest
 from archon_dagster.performance.tuning.writers import at_work, writer_of
 from archon_dagster.platform.settings import Settings, load_settings
+from archon_dagster.stores.base import Progress
 from archon_dagster_tests.unit.platform_double import Platform
 
 SEARCHS = {"indexing_threshold": 1000, "flush_interval_sec": 5, "deleted_threshold": 0.2}
@@ -125,6 +127,7 @@ class Stubborn(BaseHTTPRequestHandler):
     collections: dict[str, dict[str, Any]]
     deaf: set[str]
     refusing: set[str]
+    status = "green"
 
     def _answer(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or b"null")
@@ -142,7 +145,7 @@ class Stubborn(BaseHTTPRequestHandler):
                 self.collections[name].update(body["optimizers_config"])
             return self._say(True)
         config = {"optimizer_config": self.collections[name], "params": {"vectors": {"size": 4, "distance": "Dot"}}}
-        return self._say({"status": "green", "optimizer_status": "ok", "points_count": 0, "segments_count": 1,
+        return self._say({"status": self.status, "optimizer_status": "ok", "points_count": 0, "segments_count": 1,
                           "config": config})  # fmt: skip
 
     def _say(self, result: Any, *, whole: bool = False, status: int = 200) -> None:
@@ -221,6 +224,51 @@ def test_what_could_not_be_put_back_stays_to_be_undone(server: Served) -> None:
     (left,) = journal.last_in_force(server.context.settings.home)
     assert (left.collection, left.state) == ("archon_vectors", "begun") and left.detail.startswith("not put back")
     server.handler.refusing.clear()
+    qdrant.undo(server.context)
+    assert values(server) == {"archon_vectors": 10_000, "quality_vectors": 10_000}
+
+
+def at_the_end(server: Served, happens: Callable[[], None]) -> OperationContext:
+    """Something happens when the values hold, and only the optimizers are waited for."""
+
+    def report(news: Step | Progress) -> None:
+        if isinstance(news, Step) and news.name.startswith("wait for the optimizers") and news.seconds is None:
+            happens()
+
+    return replace(server.context, report=report)
+
+
+def test_a_cancel_while_the_optimizers_are_waited_for_puts_everything_back(server: Served) -> None:
+    def cancel() -> None:
+        server.handler.status = "yellow"  # they would be waited for much longer
+        server.context.cancel.set()
+
+    with pytest.raises(Cancelled):
+        qdrant.apply(at_the_end(server, cancel), REQUEST, well)
+    assert values(server) == {"archon_vectors": 10_000, "quality_vectors": 10_000}
+    assert {one.state for one in journal.load(server.context.settings.home)} == {"put back"}
+
+
+def test_optimizers_that_fail_with_the_new_values_have_the_old_ones_again(server: Served) -> None:
+    def fail() -> None:
+        server.handler.status = "red"
+
+    with pytest.raises(StoreError, match="the optimizers of archon_vectors failed"):
+        qdrant.apply(at_the_end(server, fail), REQUEST, well)
+    assert values(server) == {"archon_vectors": 10_000, "quality_vectors": 10_000}
+    assert journal.last_in_force(server.context.settings.home) == []
+
+
+def test_what_a_service_wrote_over_is_said_to_be_in_force_and_can_be_undone(server: Served) -> None:
+    def writes_over(*_: object) -> Outcome:
+        server.handler.collections["archon_vectors"].update(SEARCHS)
+        return Outcome(True, "indexed", 0.1)
+
+    with pytest.raises(StoreError, match=r"does not hold.*and is 1000[\s\S]*in force now[\s\S]*qdrant --undo"):
+        qdrant.apply(server.context, REQUEST, writes_over)
+    assert values(server) == {"archon_vectors": 1000, "quality_vectors": 20_000}
+    states = {one.collection: one.state for one in journal.load(server.context.settings.home)}
+    assert states == {"archon_vectors": "overwritten", "quality_vectors": "applied"}
     qdrant.undo(server.context)
     assert values(server) == {"archon_vectors": 10_000, "quality_vectors": 10_000}
 
