@@ -13,8 +13,9 @@ import dagster as dg
 
 from archon_dagster.cancelling import run_cancellable
 from archon_dagster.context import OnNews, OperationContext, Step, open_context
-from archon_dagster.errors import ArchonError
+from archon_dagster.errors import ArchonError, ConfigurationError
 from archon_dagster.platform.settings import Settings, load_settings
+from archon_dagster.platform.usable_settings import usable_settings
 from archon_dagster.stores.base import Progress
 
 T = TypeVar("T")
@@ -41,6 +42,13 @@ class Operations(dg.ConfigurableResource):  # type: ignore[type-arg]
     def settings(self) -> Settings:
         """The settings as they are now."""
         return load_settings()
+
+    def usable_settings(self) -> Settings:
+        """The same, where the platform's ``.env`` has been spoilt without what is wrong in it: to mend that file."""
+        try:
+            return self.settings()
+        except ConfigurationError:
+            return usable_settings()
 
     def open(self, cancel: threading.Event, report: OnNews) -> OperationContext:
         """The context of one run; the seam for tests that bring a platform of their own."""

@@ -7,7 +7,7 @@ is skipped while the job is queued or running.
 import dagster as dg
 
 from archon_dagster.backup.jobs import backup_job
-from archon_dagster.platform.settings import load_settings
+from archon_dagster.platform.usable_settings import settings_while_loading
 from archon_dagster.schedules import one_tick
 from archon_dagster.stores.base import STORES, StoreName
 
@@ -22,7 +22,7 @@ def _schedule(
         name=name,
         job=backup_job,
         cron_schedule=cron,
-        execution_timezone=load_settings().timezone,
+        execution_timezone=settings_while_loading().timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING if on else dg.DefaultScheduleStatus.STOPPED,
         description=description,
     )

@@ -17,17 +17,18 @@ from archon_dagster.backup.summary import duration_text
 from archon_dagster.cli.backups import Direct, Json
 from archon_dagster.cli.listing import day_text
 from archon_dagster.cli.operations import run_interruptible
-from archon_dagster.cli.output import console, hanging, plain, print_json, table
+from archon_dagster.cli.output import console, hanging, plain, print_json, problems, table
 from archon_dagster.cli.submit import submit
 from archon_dagster.configuration.apply import CLEANUP_LIMIT, CONFIRMATION, ApplyRequest, Change, apply, plan, undo
-from archon_dagster.configuration.context import ConfigurationContext, open_configuration
+from archon_dagster.configuration.context import ConfigurationContext, open_configuration, stop_on
 from archon_dagster.configuration.history import History, Record
 from archon_dagster.configuration.live import ask_servers
 from archon_dagster.configuration.status import Standing, standing
 from archon_dagster.configuration.summary import change_data, change_notes, validation_data
 from archon_dagster.configuration.validation import Validation, validate_file
-from archon_dagster.errors import ConfirmationMissing
-from archon_dagster.platform.settings import load_settings
+from archon_dagster.errors import ConfigurationError, ConfirmationMissing
+from archon_dagster.platform.settings import Settings, load_settings
+from archon_dagster.platform.usable_settings import usable_settings
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -53,8 +54,11 @@ def validate_(
     """
     found = validate_file(file)
     if live:
-        settings = load_settings()
-        found = run_interruptible(lambda cancel, news: ask_servers(found, settings), quiet=as_json)
+        settings, of_file = _settings(), found
+        found = run_interruptible(
+            lambda cancel, _: ask_servers(of_file, settings, check=lambda: stop_on(cancel, "the validation")),
+            quiet=as_json,
+        )
     if as_json:
         print_json(validation_data(found))
     else:
@@ -101,7 +105,7 @@ def history_(
     as_json: Json = False,
 ) -> None:
     """List the changes of the platform's .env, newest first; secrets are never shown."""
-    settings = load_settings()
+    settings = _settings()
     records = History(settings.home).all()[: None if everything else _SHOWN]
     if as_json:
         print_json(records)
@@ -117,12 +121,22 @@ def history_(
 @app.command("status")
 def status_(as_json: Json = False) -> None:
     """Which file is in place, and whether a change was killed half way. Exit code 1 where one was."""
-    found = standing(load_settings())
+    found = standing(_settings())
     if as_json:
         print_json(found)
     else:
         _show_standing(found)
     raise typer.Exit(1 if found.interrupted else 0)
+
+
+def _settings() -> Settings:
+    """Also with a file that is spoilt: it is mended by these commands."""
+    try:
+        return load_settings()
+    except ConfigurationError as error:
+        settings = usable_settings()
+        problems.print(plain(f"{error.what}; gone on without"), highlight=False, soft_wrap=True)
+        return settings
 
 
 def _require(confirm: str, command: str) -> None:
@@ -134,13 +148,13 @@ def _require(confirm: str, command: str) -> None:
 
 
 def _through_dagster(job: str, op: str, config: dict[str, Any], as_json: bool) -> None:
-    submit(load_settings(), job, {"ops": {op: {"config": config}}}, as_json=as_json)
+    submit(_settings(), job, {"ops": {op: {"config": config}}}, as_json=as_json)
     if not as_json:
         _say(f"undo it: archon config undo --confirm {CONFIRMATION}")
 
 
 def _here(work: Callable[[ConfigurationContext], Change], as_json: bool) -> None:
-    settings = load_settings()
+    settings = _settings()
     change = run_interruptible(
         lambda cancel, news: work(open_configuration(settings, cancel, news)),
         quiet=as_json,

@@ -15,20 +15,22 @@ from pathlib import Path
 from typing import Literal
 
 from archon_dagster.configuration import services, target
-from archon_dagster.configuration.carrying import carried, rest, undone
+from archon_dagster.configuration.carrying import carried
 from archon_dagster.configuration.context import ConfigurationContext
 from archon_dagster.configuration.definitions import redefined
 from archon_dagster.configuration.diff import Difference, difference
 from archon_dagster.configuration.history import Record
 from archon_dagster.configuration.journal import Journal
 from archon_dagster.configuration.live import ask_servers, concerned
+from archon_dagster.configuration.previous import file_before, take_back_interrupted
 from archon_dagster.configuration.problem import Problem
 from archon_dagster.configuration.returning import give_back
 from archon_dagster.configuration.validation import Validation, read_file, validate
 from archon_dagster.configuration.watching import note_by_hand
-from archon_dagster.errors import ConfigurationError, ConfirmationMissing
+from archon_dagster.errors import ConfirmationMissing
 from archon_dagster.platform.quiesce import thaw_leftovers
 from archon_dagster.platform.runtime.compose_project import is_project
+from archon_dagster.platform.usable_settings import FIXED_WHILE_LOADING
 from archon_dagster.startup.alone import alone
 
 CONFIRMATION = "APPLY"
@@ -76,9 +78,15 @@ class Change:
         what = f"{count} {'variable' if count == 1 else 'variables'}"
         who = ", ".join(self.replaced) or "no service"
         if self.record is None:
-            return f"would change {what} and replace {who}"
+            return f"would change {what} and replace {who}{self._later}"
         done = "applied" if self.kind == "apply" else "undone"
-        return f"{done}: {what} changed, {who} replaced, everything is as well as before"
+        return f"{done}: {what} changed, {who} replaced, everything is as well as before{self._later}"
+
+    @property
+    def _later(self) -> str:
+        """What has no effect yet: no service reads it, and Dagster has read it already."""
+        names = [one.key for one in self.difference.changes if one.key in FIXED_WHILE_LOADING]
+        return f"; restart Dagster, which goes by the old {', '.join(names)} until then" if names else ""
 
 
 def plan(context: ConfigurationContext, path: Path, *, offline: bool = False) -> Change:
@@ -115,7 +123,7 @@ def apply(context: ConfigurationContext, request: ApplyRequest) -> Change:
 def undo(context: ConfigurationContext, confirm: str = "") -> Change:
     """Go back to the file before the last change; where one was killed, to the file before that."""
     _require_confirmed(confirm, "archon config undo")
-    return _alone(context, "undo", "", lambda interrupted: _previous(context, interrupted))
+    return _alone(context, "undo", "", lambda interrupted: file_before(context, interrupted))
 
 
 def _notes(kept: dict[str, str]) -> tuple[str, ...]:
@@ -145,24 +153,6 @@ def _validated(
     return checked
 
 
-def _previous(context: ConfigurationContext, interrupted: Journal | None) -> bytes | None:
-    """The file to go back to; what is live was put into the history before, whoever has written it."""
-    live = target.read(target.env_file(context.settings))
-    if interrupted is not None:
-        return live  # the interrupted change was taken back in the file already
-    for record in context.history.all():
-        before, after = context.history.before(record), context.history.after(record)
-        if record.result in ("applied", "seen") and rest(after) == rest(live):
-            back = undone(before, after, live)
-            if back != live:
-                return back
-    raise ConfigurationError(
-        "there is no change that could be undone; nothing was touched",
-        where=str(context.history.folder),
-        todo="see what there is: archon config history",
-    )
-
-
 def _alone(
     context: ConfigurationContext, kind: Literal["apply", "undo"], source: str,
     content_of: Callable[[Journal | None], bytes | None],
@@ -171,7 +161,7 @@ def _alone(
     with alone(context.settings, PURPOSE, context.check) as held:
         thaw_leftovers(context.settings, context.runtime)
         target.sweep(target.env_file(context.settings))
-        interrupted = _take_back_interrupted(context)
+        interrupted = take_back_interrupted(context)
         note_by_hand(context.settings)
         live = target.read(target.env_file(context.settings))
         content = content_of(interrupted)
@@ -196,21 +186,6 @@ def _planned(
     replaced = tuple(name for name in have if name in readers and name in at_work)
     waiting = tuple(name for name in have if name in readers and name not in at_work)
     return Change(kind, source, changes, replaced, waiting)
-
-
-def _take_back_interrupted(context: ConfigurationContext) -> Journal | None:
-    """A change that was killed: its file is taken back; which services it had replaced is in the journal."""
-    journal, file = context.journal.read(), target.env_file(context.settings)
-    if journal is None:
-        return None
-    history, live = context.history, target.read(file)
-    record = next((one for one in history.all() if one.id == journal.record), None)
-    if record is not None:
-        if target.digest(live) == journal.after:
-            target.write(file, history.before(record))
-        if record.result == "begun":
-            history.end(record, "failed", detail=f"killed at '{journal.step}'; {journal.says(live)}")
-    return journal
 
 
 @dataclass

@@ -13,7 +13,8 @@ from archon_dagster.context import OnNews, Step, telling
 from archon_dagster.errors import Cancelled
 from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.runtime.protocol import Runtime
-from archon_dagster.platform.settings import Settings, load_settings
+from archon_dagster.platform.settings import Settings
+from archon_dagster.platform.usable_settings import usable_settings
 from archon_dagster.stores.base import Progress
 
 
@@ -30,7 +31,7 @@ class ConfigurationContext:
 
     settings: Settings
     runtime: Runtime
-    reload: Callable[[], Settings] = load_settings
+    reload: Callable[[], Settings] = usable_settings
     origin: Origin = "terminal"
     cancel: threading.Event = field(default_factory=threading.Event)
     report: OnNews = _silent
@@ -45,8 +46,7 @@ class ConfigurationContext:
 
     def check(self) -> None:
         """Raise :class:`Cancelled` when the change was asked to stop."""
-        if self.cancel.is_set():
-            raise Cancelled("the change of the configuration was cancelled on request")
+        stop_on(self.cancel, "the change of the configuration")
 
     @contextmanager
     def step(self, name: str, detail: str = "") -> Iterator[None]:
@@ -56,13 +56,19 @@ class ConfigurationContext:
             yield
 
 
+def stop_on(cancel: threading.Event, what: str) -> None:
+    """Raise :class:`Cancelled` when somebody has asked for it."""
+    if cancel.is_set():
+        raise Cancelled(f"{what} was cancelled on request")
+
+
 def open_configuration(
     settings: Settings,
     cancel: threading.Event,
     report: OnNews = _silent,
     *,
     origin: Origin = "terminal",
-    reload: Callable[[], Settings] = load_settings,
+    reload: Callable[[], Settings] = usable_settings,
 ) -> ConfigurationContext:
     """The context that the settings describe; contacts nothing yet."""
     return ConfigurationContext(settings, open_runtime(settings), reload, origin, cancel, report)

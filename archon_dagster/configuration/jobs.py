@@ -3,6 +3,7 @@
 Their config names a file and never holds a value: what stands in the file would stay in Dagster's storage.
 """
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from pydantic import Field
 
 from archon_dagster.configuration.apply import CLEANUP_LIMIT, ApplyRequest, Change, apply, undo
 from archon_dagster.configuration.assets import materialization
-from archon_dagster.configuration.context import ConfigurationContext, open_configuration
+from archon_dagster.configuration.context import ConfigurationContext, open_configuration, stop_on
 from archon_dagster.configuration.history import History
 from archon_dagster.configuration.live import ask_servers
 from archon_dagster.configuration.summary import PROBLEM_COLUMNS, change_page, problem_rows
@@ -50,11 +51,13 @@ class UndoConfig(dg.Config):
 def look_at_file(context: dg.OpExecutionContext, config: ValidateConfig, operations: Operations) -> None:
     """Validate; see :mod:`archon_dagster.configuration.validation`."""
 
-    def look(settings: Settings) -> Validation:
+    def look(settings: Settings, cancel: threading.Event) -> Validation:
         found = validate_file(_in(settings, config.path), composed=is_project(settings.project_dir))
-        return ask_servers(found, settings) if config.live else found
+        if not config.live:
+            return found
+        return ask_servers(found, settings, check=lambda: stop_on(cancel, "the validation"))
 
-    found = run_op(context, lambda *_: look(operations.settings()))
+    found = run_op(context, lambda cancel, _: look(operations.usable_settings(), cancel))
     for problem in found.problems:
         (context.log.error if problem.severity == "error" else context.log.warning)(problem.sentence)
     tell_result(context, found.headline)
@@ -72,7 +75,7 @@ def look_at_file(context: dg.OpExecutionContext, config: ValidateConfig, operati
 )
 def apply_file(context: dg.OpExecutionContext, config: UpdateConfig, operations: Operations) -> None:
     """Apply a file; see :mod:`archon_dagster.configuration.apply`."""
-    path = _in(operations.settings(), config.path)
+    path = _in(operations.usable_settings(), config.path)
     _run(context, operations, lambda here: apply(here, ApplyRequest(path, config.confirm, config.offline)))
 
 
@@ -127,14 +130,14 @@ def _run(
     context: dg.OpExecutionContext, operations: Operations, change: Callable[[ConfigurationContext], Change]
 ) -> None:
     """Change, and log what has come into the history, also where it failed."""
-    settings = operations.settings()
+    settings = operations.usable_settings()
     history = History(settings.home)
     before = {one.id for one in history.all()}
     try:
         came = run_op(
             context,
             lambda cancel, report: change(
-                open_configuration(settings, cancel, report, origin="dagster", reload=operations.settings)
+                open_configuration(settings, cancel, report, origin="dagster", reload=operations.usable_settings)
             ),
             cleanup_limit=CLEANUP_LIMIT,
         )

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import urlsplit
 
 from archon_dagster.configuration.envfile import Assignment
-from archon_dagster.configuration.problem import Problem
+from archon_dagster.configuration.problem import Problem, Severity
 from archon_dagster.configuration.values import number, shown
-from archon_dagster.configuration.variables import TABLE, VARIABLES, variable_of
+from archon_dagster.configuration.variables import TABLE, VARIABLES, is_secret, variable_of
 from archon_dagster.platform.limits import size
 from archon_dagster.platform.probes.externals import role_of
 from archon_dagster.platform.services import BY_NAME
@@ -36,7 +36,7 @@ _GUESSABLE = ("dev-token", "changeme", "change-me", "password", "secret", "examp
 
 
 def missing(values: Values, composed: bool) -> Iterator[Problem]:
-    """Variables without which the platform does not work, and secrets that are empty."""
+    """Variables without which the platform does not work, and secrets that are empty, also those nobody here knows."""
     production = _text(values, "ARCHON_ENVIRONMENT") == "production"
     for variable in VARIABLES:
         name, found = variable.name, values.get(variable.name)
@@ -45,15 +45,22 @@ def missing(values: Values, composed: bool) -> Iterator[Problem]:
             continue  # told by the rule on dimensions
         if found is not None and not found.value and not found.broken:
             if wanted or variable.secret:
-                severity = "error" if wanted or production else "warning"
-                empty = "an empty secret switches the check of it off or locks everybody out"
-                text = f"{name} is empty" + (f": {empty}" if variable.secret else "")
-                yield Problem(severity, text, f"set it{'' if wanted else ', or remove the line'}", name, found.line)  # type: ignore[arg-type]
+                yield _empty(found, wanted=wanted, production=production, secret=variable.secret)
         elif found is None and wanted:
             if composed and name in ("QDRANT_URL", "MEMGRAPH_URI"):
                 yield Problem("warning", f"{name} is not set", "good as long as the compose file sets it", name)
             else:
                 yield Problem("error", f"{name} is not set", f"add a line {name}=…", name)
+    for name, found in values.items():
+        if name not in TABLE and not found.value and not found.broken and is_secret(name):
+            yield _empty(found, wanted=False, production=production, secret=True)
+
+
+def _empty(found: Assignment, *, wanted: bool, production: bool, secret: bool) -> Problem:
+    empty = ": an empty secret switches the check of it off or locks everybody out" if secret else ""
+    todo = "set it" if wanted else "set it, or remove the line"
+    severity: Severity = "error" if wanted or production else "warning"
+    return Problem(severity, f"{found.key} is empty{empty}", todo, found.key, found.line)
 
 
 def dimensions(values: Values, _: bool) -> Iterator[Problem]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from archon_dagster.configuration import control_plane
 from archon_dagster.configuration import values as one_value
-from archon_dagster.configuration.envfile import EnvFile, parse
+from archon_dagster.configuration.envfile import Assignment, EnvFile, parse
 from archon_dagster.configuration.problem import Problem, in_order
 from archon_dagster.configuration.rules import RULES
 from archon_dagster.configuration.variables import DEPLOYMENT, is_known, nearest
 from archon_dagster.errors import ConfigurationError
 from archon_dagster.platform.runtime.compose_project import is_project
+
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]*…?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,17 @@ def _settings(file: EnvFile, wrong: set[str]) -> Iterator[Problem]:
         elif refusal.elsewhere:
             yield Problem("warning", refusal.text, "good as long as the other one is a secret in a file of its own")
         else:
-            yield Problem("error", refusal.text, "change one of them")
+            yield Problem("error", refusal.text, "change one of them", line=_first_of(good, refusal.text))
+
+
+def _first_of(values: Mapping[str, Assignment], text: str) -> int:
+    """The line of the first variable that a text is about; it names them, or what they begin with and an ellipsis."""
+    words = [(word.removesuffix("…"), word.endswith("…")) for word in _VARIABLE.findall(text)]
+    lines = [
+        one.line for key, one in values.items()
+        if any(key.upper() == word or (more and key.upper().startswith(word)) for word, more in words)
+    ]  # fmt: skip
+    return min(lines, default=0)
 
 
 def _meant(key: str) -> str:

@@ -18,8 +18,10 @@ from archon_dagster.stores.relational import dsn
 
 FLAGS = {"true": True, "false": False}
 _PASSWORD = re.compile(r"(?<=://)[^\s/@]*:[^\s/@]*@")
-_HOST = re.compile(r"(?!-)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
-_IPV6 = re.compile(r"[0-9A-Fa-f:.]+")
+_HOST_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"  # of RFC 1123, and _ as in names of compose services
+_HOST = re.compile(rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*")
+_LONGEST_HOST = 253  # characters
+_IN_BRACKETS = re.compile(r"(?:.*@)?\[([^\[\]]*)\](?::\d*)?")
 _WHOLE = re.compile(r"-?\d{1,20}")
 _CPUS = re.compile(r"\d{1,4}(\.\d{1,9})?", re.ASCII)
 _MEMORY = re.compile(r"\d{1,15}(\.\d{1,9})?[bkmg]?b?", re.ASCII | re.IGNORECASE)
@@ -134,7 +136,7 @@ def _zone(variable: Variable, value: str) -> str | None:
 def _host(variable: Variable, value: str) -> str | None:
     """A name or an address without a port; in the setting of the services' host, ``{service}`` is one's name."""
     plain = value.replace("{service}", "x") if variable.name == "ARCHON_SERVICE_HOST" else value
-    if _HOST.fullmatch(plain) or (":" in plain and _is_address(plain)):
+    if _is_name(plain) or _is_address(plain):
         return None
     return f"is {shown(variable.name, value)}, it must be the name or the address of a host, without a port"
 
@@ -153,6 +155,13 @@ def _is_address(value: str) -> bool:
     return True
 
 
+def _is_name(value: str) -> bool:
+    """Whether it is the name of a host; what ends in a number is an IPv4 address, or nothing."""
+    if len(value) > _LONGEST_HOST or not _HOST.fullmatch(value):
+        return False
+    return not value.rpartition(".")[2].isdigit() or _is_address(value)
+
+
 def _dsn(variable: Variable, value: str) -> str | None:
     """Nothing of it is shown: a piece that cannot be read may be the password."""
     try:
@@ -163,7 +172,7 @@ def _dsn(variable: Variable, value: str) -> str | None:
     if any((port := number(one)) is None or not 1 <= port <= 65535 for one in ports):
         return "has a port that is none"
     hosts = [one for one in found.get("PGHOST", "").split(",") if not one.startswith("/")]
-    return None if all(_HOST.fullmatch(one) or _is_address(one) for one in hosts if one) else "has a host that is none"
+    return None if all(_is_name(one) or _is_address(one) for one in hosts if one) else "has a host that is none"
 
 
 def _callback(_: Variable, value: str) -> str | None:
@@ -242,5 +251,7 @@ def wrong_url(value: str, schemes: tuple[str, ...]) -> str | None:
 
 
 def _is_host(parts: SplitResult) -> bool:
-    host = parts.hostname or ""
-    return bool(_HOST.fullmatch(host) or ("[" in parts.netloc and _IPV6.fullmatch(host)))
+    if "[" not in parts.netloc and "]" not in parts.netloc:
+        return _is_name(parts.hostname or "")
+    found = _IN_BRACKETS.fullmatch(parts.netloc)
+    return found is not None and ":" in found[1] and "%" not in found[1] and _is_address(found[1])

@@ -23,7 +23,8 @@ from archon_dagster.health.history import History
 from archon_dagster.health.monitor import Tick
 from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.runtime.protocol import Runtime
-from archon_dagster.platform.settings import Settings, load_settings
+from archon_dagster.platform.settings import Settings
+from archon_dagster.platform.usable_settings import settings_while_loading
 from archon_dagster.resources import Operations
 
 BETWEEN_PASSES = 5.0  # seconds; dagster._daemon.sensor.MIN_INTERVAL_LOOP_TIME. Who is still at work misses the next one
@@ -32,7 +33,7 @@ _TO_ANSWER = 0.3  # seconds the daemon needs for the end of a tick
 
 @dg.sensor(
     name="health_monitor",
-    minimum_interval_seconds=load_settings().health_interval,
+    minimum_interval_seconds=settings_while_loading().health_interval,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Looks at every service, confirms failures within seconds, and reports changes and a heartbeat.",
 )

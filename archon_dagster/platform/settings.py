@@ -7,6 +7,7 @@ Sources, first wins: the environment, then the control plane's ``<home>/.env``, 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,8 @@ from archon_dagster.platform.recovery_settings import RecoverySettings
 from archon_dagster.platform.restore_drill_settings import RestoreDrillSettings
 from archon_dagster.platform.retention_settings import RetentionSettings
 from archon_dagster.platform.scaling_settings import ScalingSettings
+
+_UNDO = " (back to the platform's .env before: archon config undo --direct --confirm APPLY)"
 
 
 def default_home() -> Path:
@@ -146,12 +149,20 @@ class Settings(
         home = Path(os.environ.get("ARCHON_HOME") or default_home())
         own = DotEnvSettingsSource(settings_cls, env_file=home / ".env")
         project = _project_of(home, own, os.environ.get("ARCHON_PROJECT_DIR"))
-        return init_settings, env_settings, own, DotEnvSettingsSource(settings_cls, env_file=project / ".env")
+        return init_settings, env_settings, own, cls.of_platform(settings_cls, project / ".env")
+
+    @classmethod
+    def of_platform(cls, settings_cls: type[BaseSettings], file: Path) -> DotEnvSettingsSource:
+        """What the platform's own file says; :mod:`~archon_dagster.platform.usable_settings` leaves some of it out."""
+        return DotEnvSettingsSource(settings_cls, env_file=file)
 
 
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings; raises :class:`ConfigurationError` that names every wrong one without showing secrets."""
-    return _checked(Settings, overrides)
+    try:
+        return checked(Settings, overrides)
+    except UnicodeDecodeError as error:
+        raise _no_text(error) from error
 
 
 def settings_of(home: Path, *files: Path, **overrides: Any) -> Settings:
@@ -169,13 +180,9 @@ def settings_of(home: Path, *files: Path, **overrides: Any) -> Settings:
 
     try:
         read = files or _own_files(home)
-        return _checked(FromFiles, {"ARCHON_HOME": home, **overrides})
+        return checked(FromFiles, {"ARCHON_HOME": home, **overrides})
     except UnicodeDecodeError as error:
-        raise ConfigurationError(
-            f"the settings are not UTF-8 text: {error.reason} at byte {error.start}",
-            where=", ".join(map(str, files)) or str(home),
-            todo="write the file as text",
-        ) from error
+        raise _no_text(error, ", ".join(map(str, files)) or str(home)) from error
 
 
 def _own_files(home: Path) -> tuple[Path, ...]:
@@ -186,17 +193,26 @@ def _project_of(home: Path, own: PydanticBaseSettingsSource, named: str | None =
     return Path(named or own().get("ARCHON_PROJECT_DIR") or home / "platform")
 
 
-def _checked(kind: type[Settings], values: dict[str, Any]) -> Settings:
+def checked(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """Settings of a kind; raises :class:`ConfigurationError` where they are not usable."""
     try:
         return kind(**values)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
         raise ConfigurationError(
             f"the settings are not usable: {wrong}",
-            todo="correct them in the environment or in the .env file; nothing was touched",
+            todo=f"correct them in the environment or in the .env file{_UNDO}; nothing was touched",
         ) from None
     except SettingsError as error:  # a list or a table that is not JSON
         raise ConfigurationError(
             f"the settings are not usable: {error}",
-            todo="it is written as JSON, for example ARCHON_HEALTH_WATCHED='[\"qdrant\"]'; nothing was touched",
+            todo=f"it is written as JSON, for example ARCHON_HEALTH_WATCHED='[\"qdrant\"]'{_UNDO}; nothing was touched",
         ) from error
+
+
+def _no_text(error: UnicodeDecodeError, where: str | None = None) -> ConfigurationError:
+    return ConfigurationError(
+        f"the settings are not UTF-8 text: {error.reason} at byte {error.start}",
+        where=where,
+        todo=f"write the file as text{_UNDO}",
+    )

@@ -6,6 +6,7 @@ The drill is off until it is switched on in the UI: it takes memory and disk for
 import dagster as dg
 
 from archon_dagster.platform.settings import load_settings
+from archon_dagster.platform.usable_settings import settings_while_loading
 from archon_dagster.restore_drill.bench import is_free, left
 from archon_dagster.restore_drill.jobs import remove_drill_leftovers_job, restore_drill_job
 from archon_dagster.schedules import one_tick
@@ -14,8 +15,8 @@ from archon_dagster.schedules import one_tick
 @dg.schedule(
     name="restore_drill",
     job=restore_drill_job,
-    cron_schedule=load_settings().drill_cron,
-    execution_timezone=load_settings().timezone,
+    cron_schedule=settings_while_loading().drill_cron,
+    execution_timezone=settings_while_loading().timezone,
     default_status=dg.DefaultScheduleStatus.STOPPED,
     description="Saturdays at 06:00 (ARCHON_DRILL_CRON, ARCHON_TIMEZONE). Off until switched on.",
 )

@@ -9,7 +9,7 @@ import dagster as dg
 
 from archon_dagster.errors import ArchonError, ConfigurationError
 from archon_dagster.platform.runtime.open import open_runtime
-from archon_dagster.platform.settings import load_settings
+from archon_dagster.platform.usable_settings import settings_while_loading
 from archon_dagster.resources import Operations
 from archon_dagster.scaling.jobs import scale_search_job
 from archon_dagster.scaling.watch import look
@@ -19,7 +19,7 @@ from archon_dagster.schedules import BUSY
 @dg.sensor(
     name="search_autoscaler",
     job=scale_search_job,
-    minimum_interval_seconds=load_settings().autoscale_interval,
+    minimum_interval_seconds=settings_while_loading().autoscale_interval,
     default_status=dg.DefaultSensorStatus.STOPPED,
     description="Adds and removes replicas of the search service by its load. ARCHON_AUTOSCALE_DRY_RUN=false lets it "
     "act; `archon automation pause`, maintenance, incidents and other work hold it.",

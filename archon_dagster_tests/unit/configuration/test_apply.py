@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 import stat
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +13,9 @@ import pytest
 from archon_dagster.configuration.apply import ApplyRequest, Change, apply, plan, undo
 from archon_dagster.configuration.history import History
 from archon_dagster.configuration.status import standing
+from archon_dagster.configuration.watching import note_by_hand
 from archon_dagster.context import Step
 from archon_dagster.errors import Cancelled, ConfigurationError, ConfirmationMissing, ServiceError
-from archon_dagster_tests.unit.configuration import killed
 from archon_dagster_tests.unit.configuration.platform import EnvPlatform
 from archon_dagster_tests.unit.configuration.sample import GOOD, with_
 
@@ -131,6 +128,15 @@ def test_remarks_replace_no_service(platform: EnvPlatform) -> None:
     assert platform.env_file.read_bytes().startswith(b"# who")
 
 
+def test_what_counts_only_once_dagster_is_restarted_is_told(platform: EnvPlatform) -> None:
+    change = apply_(platform, with_("ARCHON_TIMEZONE=Europe/Paris", "ARCHON_DRILL_CRON=0 7 * * 6", "BATCH_SIZE=10"))
+    assert change.headline.endswith(
+        "; restart Dagster, which goes by the old ARCHON_DRILL_CRON, ARCHON_TIMEZONE until then"
+    )
+    assert "restart Dagster" not in apply_(platform, with_("ARCHON_TIMEZONE=Europe/Paris",
+                                                           "ARCHON_DRILL_CRON=0 7 * * 6")).headline  # fmt: skip
+
+
 def test_a_service_that_does_not_run_is_not_started(platform: EnvPlatform) -> None:
     platform.runtime.stop("archon-search")
     change = apply_(platform, NEW)
@@ -146,6 +152,21 @@ def test_undo_goes_back_and_undo_again_goes_forth(platform: EnvPlatform) -> None
     undo(platform.context(), "APPLY")
     assert platform.env_file.read_bytes() == NEW
     assert [one.kind for one in History(platform.home).all()] == ["undo", "undo", "apply"]
+
+
+def test_an_undo_that_does_not_work_out_is_taken_back_too(platform: EnvPlatform) -> None:
+    platform.env_file.write_bytes(BAD)
+    note_by_hand(platform.settings)  # as it is known; no service has read it
+    platform.env_file.write_bytes(NEW)
+    with pytest.raises(ServiceError, match=r"not kept[\s\S]*the file before is back, byte for byte"):
+        undo(platform.context(), "APPLY")
+    assert platform.env_file.read_bytes() == NEW
+    assert platform.reads("BATCH_SIZE")["archon-search"] == "10"
+    assert [(one.kind, one.result) for one in History(platform.home).all()] == [
+        ("undo", "returned"),
+        ("by hand", "seen"),
+    ]
+    assert standing(platform.settings).interrupted is None
 
 
 def test_there_is_nothing_to_undo_at_first(platform: EnvPlatform) -> None:
@@ -187,64 +208,6 @@ def test_a_link_is_not_replaced(platform: EnvPlatform) -> None:
     with pytest.raises(ConfigurationError, match="is a link"):
         apply_(platform, NEW)
     assert real.read_bytes() == OLD
-
-
-STEPS = [
-    ("save the current file", "begin"), ("save the current file", "end"), ("write the new file", "begin"),
-    ("write the new file", "end"), ("archon-intelligence", "end"), ("look whether all is well", "begin"),
-    ("look whether all is well", "end"),
-]  # fmt: skip
-
-
-def killed_at(platform: EnvPlatform, content: bytes, step: str, when: str) -> None:
-    file = platform.home.parent / "killed.env"
-    file.write_bytes(content)
-    command = [sys.executable, "-m", killed.__name__, str(platform.home), str(file), step, when]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-
-
-@pytest.mark.parametrize(("step", "when"), STEPS)
-def test_killed_at_any_step_there_is_one_whole_file_and_both_ways_are_open(
-    platform: EnvPlatform, step: str, when: str
-) -> None:
-    killed_at(platform, NEW, step, when)
-    found = platform.env_file.read_bytes()
-    assert found in (OLD, NEW)
-    now = standing(platform.settings)
-    if now.interrupted:
-        assert now.says.startswith("the new file" if found == NEW else "the old file")
-        assert "archon config undo --confirm APPLY" in now.interrupted.advice
-        undo(platform.context(), "APPLY")
-        assert platform.env_file.read_bytes() == OLD
-        assert set(platform.reads("BATCH_SIZE").values()) == {"25"}
-    else:
-        assert found == OLD
-    assert standing(platform.settings).interrupted is None
-    apply_(platform, NEW)
-    assert platform.env_file.read_bytes() == NEW
-    assert platform.reads("BATCH_SIZE")["archon-search"] == "10"
-    assert not list(platform.env_file.parent.glob("..env.*"))
-
-
-def test_killed_while_it_goes_back_the_next_one_finishes(platform: EnvPlatform) -> None:
-    killed_at(platform, BAD, "take it back", "begin")
-    assert platform.env_file.read_bytes() == BAD
-    assert "archon-search" not in platform.instances()
-    undo(platform.context(), "APPLY")
-    assert platform.env_file.read_bytes() == OLD
-
-
-def test_a_killed_change_is_followed_by_another_one(platform: EnvPlatform) -> None:
-    killed_at(platform, NEW, "archon-intelligence", "end")
-    other = with_("VECTOR_SEARCH_TIMEOUT=7000")
-    change = apply_(platform, other)
-    assert platform.env_file.read_bytes() == other
-    assert platform.reads("BATCH_SIZE")["archon-intelligence"] == "25"  # which had the killed one's
-    assert set(change.replaced) == set(READERS)
-    assert any("killed at" in note for note in change.notes)
-    undo(platform.context(), "APPLY")
-    assert platform.env_file.read_bytes() == OLD
 
 
 def test_no_secret_stands_in_the_history_but_in_the_saved_files(platform: EnvPlatform) -> None:

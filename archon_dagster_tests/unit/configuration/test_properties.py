@@ -7,15 +7,16 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import hypothesis.strategies as st
 import pytest
 from docker.utils import parse_repository_tag
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from archon_dagster.configuration.control_plane import FIELDS
 from archon_dagster.configuration.diff import difference
 from archon_dagster.configuration.validation import validate
-from archon_dagster.configuration.variables import MOST_REPLICAS, VARIABLES, Variable, is_known
+from archon_dagster.configuration.variables import MOST_REPLICAS, TABLE, VARIABLES, Variable, is_known
 from archon_dagster.errors import ConfigurationError
 from archon_dagster.platform.limits import LEAST_MEMORY, size
 from archon_dagster.platform.settings import Settings, settings_of
@@ -30,6 +31,12 @@ PIECES = st.sampled_from(
 NUMBERS = [one for one in VARIABLES if one.kind in ("whole", "port")]
 WORDS = [one for one in VARIABLES if one.kind in ("flag", "choice")]
 ADDRESSES = [one for one in VARIABLES if one.kind in ("http", "bolt")]
+HOSTS = st.one_of(
+    st.text("ab1.-_", min_size=1, max_size=12),
+    st.lists(st.integers(0, 400).map(str), min_size=1, max_size=5).map(".".join),
+    st.text("[]:1af%", max_size=10),
+    st.integers(60, 70).map(lambda length: "a" * length),
+)
 PLAIN = st.text(
     st.characters(codec="utf-8", exclude_characters="\n\r'\"\\$#` \t", exclude_categories=("C", "Z")), min_size=1
 )
@@ -97,6 +104,35 @@ def test_a_word_is_one_of_its_words_or_refused(variable: Variable, value: str) -
 def test_an_address_has_scheme_and_host_or_is_refused(variable: Variable, value: str) -> None:
     scheme, _, rest = value.partition("://")
     assert (scheme in ("http", "https", "bolt", "neo4j") and rest) or refused(variable, value)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(ADDRESSES), HOSTS, st.sampled_from(["", ":6333", "/"]))
+@example(TABLE["QDRANT_URL"], "a..b", ":6333")
+@example(TABLE["OLLAMA_BASE_URL"], "300.1.1.1", ":11434")
+@example(TABLE["MEMGRAPH_URI"], "[1:2]", ":7687")
+def test_an_address_has_a_host_that_its_readers_can_ask_for_or_is_refused(
+    variable: Variable, host: str, tail: str
+) -> None:
+    scheme = "bolt" if variable.kind == "bolt" else "http"
+    assert refused(variable, f"{scheme}://{host}{tail}") or can_be_asked_for(f"http://{host}{tail}")
+
+
+def can_be_asked_for(url: str) -> bool:
+    """Judged by the client that is used, and by the encoding that names go through on their way to the DNS."""
+    try:
+        host = httpx.URL(url).host
+        host.encode("idna")
+    except (httpx.InvalidURL, UnicodeError):
+        return False
+    return bool(host) and not any(label.startswith("-") or label.endswith("-") for label in host.split("."))
+
+
+@pytest.mark.parametrize(
+    "host", ["qdrant", "my_qdrant-1", "a.b_c.example", "10.0.0.1", "[::1]", "1host", "me:it@host", "a" * 63]
+)
+def test_a_host_that_is_one_is_taken(host: str) -> None:
+    assert not refused("QDRANT_URL", f"http://{host}:6334")
 
 
 @settings(max_examples=200, deadline=None)

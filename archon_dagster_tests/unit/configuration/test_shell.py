@@ -12,7 +12,6 @@ import pytest
 
 from archon_dagster.configuration.assets import CHANGES
 from archon_dagster.configuration.defs import defs as configuration
-from archon_dagster.configuration.history import History
 from archon_dagster.configuration.sensors import configuration_changed_by_hand
 from archon_dagster.platform.settings import Settings
 from archon_dagster.resources import PLATFORM_POOL, Operations
@@ -129,56 +128,3 @@ def test_both_have_to_be_confirmed(shell: Shell) -> None:
 def test_what_changes_something_keeps_out_of_the_way_of_others(shell: Shell) -> None:
     for name in ("update_configuration", "undo_configuration"):
         assert {node.definition.pool for node in shell.job(name).graph.nodes} == {PLATFORM_POOL}  # type: ignore[attr-defined]
-
-
-def test_a_change_by_hand_is_backed_up_once(shell: Shell) -> None:
-    assert isinstance(shell.look(), dg.SkipReason)  # remembered as it is
-    assert isinstance(shell.look(), dg.SkipReason)
-    shell.platform.env_file.write_bytes(NEW)
-    came = shell.look()
-    assert isinstance(came, dg.SensorResult)
-    (run,) = came.run_requests or ()
-    config = run.run_config["ops"]["take_backup"]["config"]
-    assert config["stores"] == ["configuration"]
-    assert config["pause_writers"] is False
-    assert "BATCH_SIZE: '25' -> '10'" in config["note"]
-    (event,) = came.asset_events or ()
-    assert event.metadata["result"].value == "seen"
-    assert isinstance(shell.look(), dg.SkipReason)
-    assert [one.kind for one in History(shell.platform.home).all()] == ["by hand"]
-
-
-def test_the_same_content_written_again_is_no_change(shell: Shell) -> None:
-    shell.look()
-    shell.platform.env_file.write_bytes(OLD)
-    assert isinstance(shell.look(), dg.SkipReason)
-
-
-def test_going_back_and_forth_by_hand_is_backed_up_each_time(shell: Shell) -> None:
-    shell.look()
-    keys = []
-    for content in (NEW, OLD, NEW):
-        shell.platform.env_file.write_bytes(content)
-        came = shell.look()
-        assert isinstance(came, dg.SensorResult)
-        keys += [run.run_key for run in came.run_requests or ()]
-    assert len(set(keys)) == 3
-
-
-def test_a_compose_file_counts_too(shell: Shell) -> None:
-    shell.look()
-    (shell.platform.env_file.parent / "docker-compose.yml").write_text("services: {}\n")
-    came = shell.look()
-    assert isinstance(came, dg.SensorResult)
-    assert len(came.run_requests or ()) == 1
-
-
-def test_the_backup_the_sensor_asks_for_is_one_the_backup_job_takes(shell: Shell) -> None:
-    from archon_dagster.definitions import defs
-
-    shell.look()
-    shell.platform.env_file.write_bytes(NEW)
-    came = shell.look()
-    assert isinstance(came, dg.SensorResult)
-    (run,) = came.run_requests or ()
-    assert dg.validate_run_config(defs.resolve_job_def("backup"), run.run_config)

@@ -86,6 +86,11 @@ def load_s3_settings(**overrides: Any) -> S3Settings:
     """Read the settings; raises :class:`ConfigurationError` that names every wrong one without showing secrets."""
     try:
         return S3Settings(**overrides)
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"the settings for S3 are not UTF-8 text: {error.reason} at byte {error.start}",
+            todo="write the file as text",
+        ) from error
     except ValidationError as error:
         details = error.errors(include_input=False, include_url=False)
         wrong = "; ".join(": ".join([*map(str, one["loc"]), one["msg"]]) for one in details)
