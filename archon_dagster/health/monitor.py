@@ -215,7 +215,12 @@ class _Ticking:
             or (state.state == "maintenance" and self._fails(name))
         }
         blamed = {name: reached for name, reached in unwell.items() if not self._only_slow(name)}
-        return explain(blamed, self.settings.health_depends)
+        return explain(blamed, self.settings.health_depends, in_part={name for name in blamed if self._in_part(name)})
+
+    def _in_part(self, name: str) -> bool:
+        """It is degraded, and its last sample speaks for nothing worse."""
+        state = self.services[name]
+        return state.state not in ("unhealthy", "maintenance") and all(facet.minor for facet in state.failed)
 
     def _fails(self, name: str) -> bool:
         return name in self.samples and self.samples[name].verdict == "unhealthy"
