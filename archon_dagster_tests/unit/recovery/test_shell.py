@@ -14,6 +14,9 @@ import dagster as dg
 import pytest
 from dagster import DagsterRunStatus
 
+from archon_dagster.alerts.delivery import ATTEMPT
+from archon_dagster.alerts.record import RecordFile
+from archon_dagster.alerts.sensors import alert_delivery
 from archon_dagster.context import OperationContext
 from archon_dagster.errors import RepositoryError
 from archon_dagster.health import state as states
@@ -32,6 +35,7 @@ from archon_dagster.recovery.sensors import MOST_RUNS, disaster_recovery
 from archon_dagster.recovery.tools import Worker, WorkerFile
 from archon_dagster.repository.repository import Repository
 from archon_dagster.resources import PLATFORM_POOL, Operations
+from archon_dagster_tests.alert_receivers import Post, serving
 
 STORES = ("qdrant", "memgraph", "postgres", "archon-search", "ollama")
 
@@ -116,6 +120,36 @@ def test_a_confirmed_failure_becomes_an_incident_and_a_run(shell: Shell) -> None
     assert request.run_config["ops"]["restart_failed_services_steps"]["config"] == {"incident": incident.id}
     assert (incident.roots, incident.services) == (("qdrant",), ("qdrant", "archon-search"))
     assert incident.seconds_to_detect > 2.5
+
+
+def test_a_channel_that_hangs_holds_up_no_recovery_and_is_told_afterwards(shell: Shell) -> None:
+    post = Post()
+    post.hangs.set()
+    with serving(post):
+        shell.values["ARCHON_ALERT_URLS"] = f"json://127.0.0.1:{post.port}/"
+        shell.confirmed("qdrant")
+        begun = time.monotonic()
+        assert shell.requests()
+        assert time.monotonic() - begun < ATTEMPT / 2
+        assert [one.attempts for one in RecordFile(shell.home).read().outbox] == [0]
+        post.hangs.clear()
+        alert_delivery(operations=shell.operations)
+        assert len(post.titles()) == 1 and "qdrant" in post.titles()[0]
+
+
+def test_a_pause_and_the_end_of_an_incident_are_told_while_the_monitor_is_silent(shell: Shell) -> None:
+    shell.values["ARCHON_ALERT_URLS"] = "json://127.0.0.1:1/"
+    shell.confirmed("qdrant")
+    assert shell.requests()
+    (incident,) = shell.book.open()
+    shell.book.change(incident.id, lambda one: one.note(datetime.now(UTC) - timedelta(hours=9), "recovered", "by hand"))
+    shell.confirmed(age=3600)
+    assert "has not looked lately" in shell.skipped()
+    automation.pause(shell.home, timedelta(hours=2), "disk is replaced", datetime.now(UTC), "ann")
+    shell.skipped()
+    told = [(one.notice.kind, one.notice.alert.title) for one in RecordFile(shell.home).read().outbox]
+    assert [kind for kind, _ in told] == ["opened", "resolved", "note"]
+    assert told[-1][1] == "the automation is paused"
 
 
 def test_the_incident_is_a_partition_with_its_report(shell: Shell) -> None:
