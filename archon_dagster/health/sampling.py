@@ -127,7 +127,8 @@ def _qdrant_sample(service: Service, settings: Settings, clock: Callable[[], flo
     found = examine(service, settings, service.probe.timeout, random.Random())
     sample = _as_sample(service, found.answer, settings, clock)
     if not found.answer.ok:
-        return sample.with_facets((Facet("functional", None, "the server is not ready"),))
+        why = f"{UNSEEN}: it did not list its collections" if found.answer.degraded else "the server is not ready"
+        return sample.with_facets((Facet("functional", None, why),))
     sample = sample.with_facets((*_loaded(found), _known_answers(found.collections)))
     return replace(
         sample,
@@ -160,7 +161,8 @@ def _known_answers(reports: Iterable[CollectionReport]) -> Facet:
     if open_ and not good:
         return Facet("functional", None, f"{UNSEEN}: {', '.join(_names(open_))}")
     rest = f"; {UNSEEN}: {', '.join(_names(open_))}" if open_ else ""
-    return Facet("functional", True, f"{len(good)} collections find their own points{rest}")
+    said = f"{len(good)} collections find their own points{rest}"
+    return Facet("functional", True, said, parts=_names(open_))  # what it does not speak for
 
 
 def _names(reports: Iterable[CollectionReport]) -> tuple[str, ...]:
