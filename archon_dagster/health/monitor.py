@@ -23,7 +23,7 @@ from archon_dagster.health.knowledge import Knowledge
 from archon_dagster.health.reading import silent_after
 from archon_dagster.health.root_cause import explain
 from archon_dagster.health.samples import Sample
-from archon_dagster.health.sampling import Watched, take_samples, watched
+from archon_dagster.health.sampling import Watched, take_samples, unexamined, watched
 from archon_dagster.health.state import MonitorState
 from archon_dagster.platform.probes import warm_up
 from archon_dagster.platform.runtime.protocol import Runtime
@@ -188,6 +188,7 @@ class _Ticking:
             causes=causes,
             left_out=self.watched.left_out,
             known=self.known,
+            unexamined=unexamined(self.samples.get("qdrant")),
         )
         return Tick(after, self.samples, told, heartbeat, time.monotonic() - self.begun)
 

@@ -24,6 +24,8 @@ from archon_dagster.platform.settings import Settings
 UNSEEN = "not examined"
 """Said of collections of which a round has found out nothing."""
 
+_LONGEST = 500  # characters kept of a list of names
+
 MARGIN = 0.3  # seconds of a round kept for what is not waiting for a server
 
 
@@ -163,6 +165,12 @@ def _known_answers(reports: Iterable[CollectionReport]) -> Facet:
     rest = f"; {UNSEEN}: {', '.join(_names(open_))}" if open_ else ""
     said = f"{len(good)} collections find their own points{rest}"
     return Facet("functional", True, said, parts=_names(open_))  # what it does not speak for
+
+
+def unexamined(sample: Sample | None) -> str:
+    """What a round has found out nothing about, in words; empty where it saw everything, or nobody was asked."""
+    seen = sample.facet("functional") if sample is not None else None
+    return seen.detail[:_LONGEST] if seen is not None and (seen.passed is None or UNSEEN in seen.detail) else ""
 
 
 def _names(reports: Iterable[CollectionReport]) -> tuple[str, ...]:

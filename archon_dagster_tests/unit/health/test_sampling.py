@@ -139,7 +139,7 @@ BUSY = {
 
 
 @contextmanager
-def busy_qdrant(stalled: str) -> Iterator[Settings]:
+def busy_qdrant(stalled: str, **more: Any) -> Iterator[Settings]:
     """A Qdrant with two empty collections that answers everything but one path, and to that one never."""
     released = threading.Event()
 
@@ -168,9 +168,8 @@ def busy_qdrant(stalled: str) -> Iterator[Settings]:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield load_settings(
-                QDRANT_URL=f"http://127.0.0.1:{server.server_address[1]}", ARCHON_HEALTH_ROUND_LIMIT=1.0
-            )
+            where = f"http://127.0.0.1:{server.server_address[1]}"
+            yield load_settings(QDRANT_URL=where, ARCHON_HEALTH_ROUND_LIMIT=1.0, **more)
         finally:
             released.set()
             server.shutdown()

@@ -15,8 +15,9 @@ from archon_dagster.platform.runtime.elsewhere import ElsewhereRuntime
 from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.recovery.classify import classify
 from archon_dagster.recovery.findings import Findings
-from archon_dagster.recovery.looking import findings_of
+from archon_dagster.recovery.looking import confirmed, findings_of
 from archon_dagster_tests.unit.health.samples import sample
+from archon_dagster_tests.unit.health.test_sampling import busy_qdrant
 from archon_dagster_tests.unit.test_probes import http_server
 
 GONE = 'psql: error: FATAL:  database "archon" does not exist'
@@ -93,3 +94,14 @@ def test_who_hangs_above_somebody_who_works_in_part_is_a_case_of_its_own(tmp_pat
     assert states == {"archon-bridge": "degraded", "archon-search": "unhealthy"}
     (case,) = classify(findings_of(found.state, here, ElsewhereRuntime()))
     assert (case.kind, case.roots) == ("single_service", ("archon-search",))
+
+
+def test_a_collection_that_the_last_round_did_not_look_into_is_not_known_to_be_there(tmp_path: Path) -> None:
+    """Else an incident about garbage in it would end by rounds that saw nothing of it."""
+    with busy_qdrant(
+        "/collections/archon_vectors", ARCHON_HOME=tmp_path, ARCHON_HEALTH_WATCHED=["qdrant"]
+    ) as here:  # fmt: skip
+        monitor.keep(here, monitor.tick(here, ElsewhereRuntime()))
+    findings = confirmed(here, ElsewhereRuntime())
+    assert findings is not None and findings.well == {"qdrant"}
+    assert "not examined: archon_vectors" in findings.uncounted["vectors"]
