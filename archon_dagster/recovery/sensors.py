@@ -108,19 +108,22 @@ class _Tick:
         if findings is None:
             self._tell()
             return self._skip("the health monitor has not looked lately: nothing is known that could be acted on")
-        before = _states(self.book.all()[:50])
+        shown = set(self.context.instance.get_dynamic_partitions("incidents"))  # before the incidents are read
+        before = {one.id: _state(one) for one in self.book.all()}
         standing = note(self.book, findings, self.policy, self.now, self.settings.recovery_relapse)
         request = self._request(standing, findings.at_work)
         after = self.book.all()
-        changed = [one for one in after[:50] if before.get(one.id) != _state(one)]
         self.book.prune(self.now, self.settings.incidents_kept, self.settings.incidents_days)
+        there = self.book.ids()
+        gone = sorted(shown - there)
+        changed = [one for one in after if one.id in there and before.get(one.id) != _state(one)]
         self._tell()
         said = self._skip(_said(standing, after, paused=bool(self.policy.paused)))
-        if request is None and not changed:
+        if request is None and not changed and not gone:
             return said
         return dg.SensorResult(
             run_requests=[request] if request else [],
-            dynamic_partitions_requests=_partitions(self.context.instance, changed),
+            dynamic_partitions_requests=_partitions([one.id for one in changed], gone),
             asset_events=[materialization(self.book, one) for one in changed],
             skip_reason=said if request is None else None,
         )
@@ -246,13 +249,12 @@ def _page(settings: Settings, instance: dg.DagsterInstance, incident: Incident) 
     )
 
 
-def _partitions(instance: dg.DagsterInstance, incidents: list[Incident]) -> list[dg.AddDynamicPartitionsRequest]:
-    names = [one.id for one in incidents]
-    return [dg.AddDynamicPartitionsRequest("incidents", names)] if names else []
-
-
-def _states(incidents: list[Incident]) -> dict[str, tuple[str, int]]:
-    return {one.id: _state(one) for one in incidents}
+def _partitions(
+    changed: list[str], gone: list[str]
+) -> list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
+    """The partitions are those of the incidents that there are; ``trim_event_log`` removes what is known of others."""
+    added = [dg.AddDynamicPartitionsRequest("incidents", changed)] if changed else []
+    return [*added, *([dg.DeleteDynamicPartitionsRequest("incidents", gone)] if gone else [])]
 
 
 def _state(incident: Incident) -> tuple[str, int]:
