@@ -87,11 +87,17 @@ def _breached(store: str, backup: tuple[str, datetime] | None, allowed: float, n
         if backup
         else f"there is no good backup of {store}"
     )
+    objective = RPO[store].maximum
+    allows = (
+        f"{elapsed(allowed)} are allowed (RPO)"
+        if allowed <= objective
+        else f"{elapsed(allowed)} by the schedule; the objective (RPO) is {elapsed(objective)}"
+    )
     return Alert(
         incident=f"{AGE}/{store}",
         severity="critical",
         title=f"no backup of {store} within {elapsed(allowed)}",
-        what=f"{have}; {elapsed(allowed)} are allowed (RPO): what has changed since would be lost",
+        what=f"{have}; {allows}: what has changed since would be lost",
         since=taken + timedelta(seconds=allowed),
         todo=(
             f"take one now: archon backup --only {store}",

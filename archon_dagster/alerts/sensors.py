@@ -1,5 +1,7 @@
 """The sensors of the chapter: each looks at one thing, tells the book, and sends what is due.
 
+The recovery only queues what it has to tell, because it must not wait for a channel: ``alert_delivery`` sends that.
+
 They run by default. Without a channel they do nothing and say so; what goes wrong in sending is kept and shown by
 `archon alerts list`, it never fails a tick.
 """
@@ -143,10 +145,10 @@ def recovery_points_kept(
     name="alert_delivery",
     default_status=ON,
     minimum_interval_seconds=5,
-    description="Sends what could not be sent at once, and reminders of what still lasts.",
+    description="Sends what incidents have to tell, what could not be sent at once, and reminders of what still lasts.",
 )
 def alert_delivery(operations: Operations) -> dg.SkipReason:
-    """Nothing depends on it being quick: every other sensor sends what it has to tell itself."""
+    """What is queued is sent with the next tick, seconds later; the other sensors of the chapter send at once."""
     alerting = Alerting(operations.settings())
     return _tell(alerting, Tick()) if alerting.channels else dg.SkipReason(NOT_CONFIGURED)
 

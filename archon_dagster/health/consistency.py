@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from archon_dagster.health.knowledge import Counts, Expected, Knowledge
 from archon_dagster.health.samples import Facet, Sample
@@ -30,10 +31,27 @@ def judge(sample: Sample, known: Knowledge, settings: Settings) -> Facet | None:
         return None
     if any(facet.name not in ("fast", "consistent") and not facet.minor for facet in sample.failed):
         return Facet("consistent", None, "not compared while it is not well")
-    facets = [_counts_fit(_live(sample, known, store), known.expected.get(store), store, settings)]
+    before = known.expected.get(store)
+    if store == "vectors":
+        seen = sample.facet("functional")
+        if seen is not None and seen.passed is None:
+            return Facet("consistent", None, f"not compared: {seen.detail}")
+        before = _counted(before, sample)
+        if before is not None and not before.counts and known.expected[store].counts:
+            return Facet("consistent", None, f"not compared: {seen.detail if seen else ''}")
+    facets = [_counts_fit(_live(sample, known, store), before, store, settings)]
     if store == "vectors":
         facets.append(_sizes_fit(sample.sizes, known.model.length, settings))
     return _merged(facets)
+
+
+def _counted(before: Expected | None, sample: Sample) -> Expected | None:
+    """Without the collections that this round had no time to count: what was not seen is not gone."""
+    seen = sample.facet("functional")
+    unseen = set(seen.parts if seen is not None else ()) - sample.counts.keys()
+    if before is None or not unseen & before.counts.keys():
+        return before
+    return replace(before, counts={name: count for name, count in before.counts.items() if name not in unseen})
 
 
 def _live(sample: Sample, known: Knowledge, store: str) -> Counts:

@@ -23,7 +23,7 @@ from archon_dagster.health.knowledge import Knowledge
 from archon_dagster.health.reading import silent_after
 from archon_dagster.health.root_cause import explain
 from archon_dagster.health.samples import Sample
-from archon_dagster.health.sampling import Watched, take_samples, watched
+from archon_dagster.health.sampling import Watched, take_samples, unexamined, watched
 from archon_dagster.health.state import MonitorState
 from archon_dagster.platform.probes import warm_up
 from archon_dagster.platform.runtime.protocol import Runtime
@@ -188,6 +188,7 @@ class _Ticking:
             causes=causes,
             left_out=self.watched.left_out,
             known=self.known,
+            unexamined=unexamined(self.samples.get("qdrant")),
         )
         return Tick(after, self.samples, told, heartbeat, time.monotonic() - self.begun)
 
@@ -215,7 +216,12 @@ class _Ticking:
             or (state.state == "maintenance" and self._fails(name))
         }
         blamed = {name: reached for name, reached in unwell.items() if not self._only_slow(name)}
-        return explain(blamed, self.settings.health_depends)
+        return explain(blamed, self.settings.health_depends, in_part={name for name in blamed if self._in_part(name)})
+
+    def _in_part(self, name: str) -> bool:
+        """It is degraded, and its last sample speaks for nothing worse."""
+        state = self.services[name]
+        return state.state not in ("unhealthy", "maintenance") and all(facet.minor for facet in state.failed)
 
     def _fails(self, name: str) -> bool:
         return name in self.samples and self.samples[name].verdict == "unhealthy"

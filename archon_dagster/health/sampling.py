@@ -24,6 +24,8 @@ from archon_dagster.platform.settings import Settings
 UNSEEN = "not examined"
 """Said of collections of which a round has found out nothing."""
 
+_LONGEST = 500  # characters kept of a list of names
+
 MARGIN = 0.3  # seconds of a round kept for what is not waiting for a server
 
 
@@ -127,7 +129,8 @@ def _qdrant_sample(service: Service, settings: Settings, clock: Callable[[], flo
     found = examine(service, settings, service.probe.timeout, random.Random())
     sample = _as_sample(service, found.answer, settings, clock)
     if not found.answer.ok:
-        return sample.with_facets((Facet("functional", None, "the server is not ready"),))
+        why = f"{UNSEEN}: it did not list its collections" if found.answer.degraded else "the server is not ready"
+        return sample.with_facets((Facet("functional", None, why),))
     sample = sample.with_facets((*_loaded(found), _known_answers(found.collections)))
     return replace(
         sample,
@@ -160,7 +163,14 @@ def _known_answers(reports: Iterable[CollectionReport]) -> Facet:
     if open_ and not good:
         return Facet("functional", None, f"{UNSEEN}: {', '.join(_names(open_))}")
     rest = f"; {UNSEEN}: {', '.join(_names(open_))}" if open_ else ""
-    return Facet("functional", True, f"{len(good)} collections find their own points{rest}")
+    said = f"{len(good)} collections find their own points{rest}"
+    return Facet("functional", True, said, parts=_names(open_))  # what it does not speak for
+
+
+def unexamined(sample: Sample | None) -> str:
+    """What a round has found out nothing about, in words; empty where it saw everything, or nobody was asked."""
+    seen = sample.facet("functional") if sample is not None else None
+    return seen.detail[:_LONGEST] if seen is not None and (seen.passed is None or UNSEEN in seen.detail) else ""
 
 
 def _names(reports: Iterable[CollectionReport]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ class MonitorState:
     :param sequence: of the last event.
     :param causes: for each service that is not well, the root causes outside of it.
     :param left_out: services that are not asked, with the reason.
+    :param unexamined: of the vectors: what the last round found out nothing about, in words; empty: it saw everything.
     """
 
     at: float = 0.0
@@ -30,6 +31,7 @@ class MonitorState:
     heartbeats: Mapping[str, float] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
     known: Knowledge = field(default_factory=Knowledge)
+    unexamined: str = ""
 
 
 _FILE: TypeAdapter[MonitorState] = TypeAdapter(MonitorState)

@@ -11,7 +11,7 @@ once more. A file does not shrink by this: what is written next uses the room.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +24,7 @@ KEPT = 50
 
 BATCH = 500  # rows that are removed at once
 TYPES = ("ASSET_CHECK_EVALUATION", "ASSET_OBSERVATION", "FRESHNESS_STATE_EVALUATION", "FRESHNESS_STATE_CHANGE")
+_MATERIALIZATION = "ASSET_MATERIALIZATION"
 
 _EVENTS = sql.table(
     "event_logs",
@@ -64,6 +65,26 @@ def purge(store: EventStore, before: datetime, kept: int = KEPT) -> int:
     removed = _purge_events(store.index, before, kept, of_checks=_without_result())
     if store.runless is not None:
         _purge_events(store.runless, before, kept, of_checks=None)
+    return removed
+
+
+def purge_partitions(store: EventStore, asset: str, there: Collection[str], before: datetime) -> int:
+    """Remove what was materialized without a run, and is older, of an asset's partitions that are not there any more.
+
+    :param asset: its key as the tables have it.
+    """
+    removed = 0
+    for connect in filter(None, (store.runless, store.index)):
+        table = _EVENTS.c
+        of_asset = (table.run_id == "", table.dagster_event_type == _MATERIALIZATION, table.asset_key == asset)
+        with connect() as connection:
+            known = connection.execute(sql.select(table.partition).where(*of_asset).distinct()).scalars().all()
+        gone = [name for name in known if name is not None and name not in there]
+        counts = [
+            _remove(connect, table.id, [*of_asset, table.partition == name, table.timestamp < before], tags=True)
+            for name in gone
+        ]
+        removed = sum(counts)
     return removed
 
 

@@ -20,6 +20,7 @@ from archon_dagster.maintenance.step import Housekeeping, MaintenanceContext
 from archon_dagster.maintenance.updated import Updated
 from archon_dagster.maintenance.updates import update
 from archon_dagster.maintenance.weekly import choose, raise_for_failure, run
+from archon_dagster.recovery.assets import KEY as INCIDENTS
 from archon_dagster.repository.assets import known_backups, match_partitions
 from archon_dagster.repository.catalogue import Entry
 from archon_dagster.resources import EXECUTOR, PLATFORM_POOL, Operations, failure_of, tell_result
@@ -246,4 +247,7 @@ def remove_old_events(
         run_exists=instance.has_run,
     )
     limit = datetime.fromtimestamp((time.time() if now is None else now) - days * _DAY, UTC).replace(tzinfo=None)
-    return f"{event_store.purge(store, limit, kept):,} events without a run, older than {days:g} days, were removed"
+    incidents = set(instance.get_dynamic_partitions("incidents"))
+    reports = event_store.purge_partitions(store, INCIDENTS.to_string(), incidents, limit)
+    removed = reports + event_store.purge(store, limit, kept)
+    return f"{removed:,} events without a run, older than {days:g} days, were removed"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from archon_dagster.alerts.alert import Alert, Severity
-from archon_dagster.alerts.book import Cleared, Event, Raised
+from archon_dagster.alerts.book import Cleared, Entry, Event, Raised
 from archon_dagster.backup.summary import duration_text
 from archon_dagster.platform.automation import Pause
 from archon_dagster.recovery.incident import Incident, Kind
 
-LATELY = timedelta(hours=1)  # so long after its end is told that an incident is over
 PAUSED = "automation/paused"
+_PREFIX = "incident/"
+_GONE = "nothing is known of it any more: its file is damaged or was removed; what still fails is a new incident"
 
 _SEVERITY: dict[Kind, Severity] = {
     "single_service": "warning",
@@ -24,23 +25,34 @@ _SEVERITY: dict[Kind, Severity] = {
 
 
 def news(
-    incidents: list[Incident], now: datetime, link: Callable[[Incident], str | None], relapse: float
+    incidents: list[Incident],
+    told: Iterable[str],
+    now: datetime,
+    link: Callable[[Incident], str | None],
+    relapse: float,
 ) -> list[Event]:
     """What to tell of incidents; telling it again says nothing new.
 
+    :param told: see :func:`unended`. The end of each is told whenever it is learned: the control plane may have been
+        down for a night, or the incident's file be damaged or gone.
     :param link: where an open one is looked at.
     :param relapse: seconds after its end within which an incident may begin again. Its end is told after that: an alert
         that was resolved is never opened again, so nobody would be told of what has failed anew.
     """
-    told: list[Event] = []
-    for incident in incidents:
-        if incident.is_open:
-            told.append(Raised(alert_of(incident, link(incident))))
-        elif (
-            incident.closed is not None and _calm(incident, incident.closed, relapse) <= now < incident.closed + LATELY
-        ):
-            told.append(Cleared(subject(incident), outcome_of(incident)))
-    return told
+    known = {subject(incident): incident for incident in incidents}
+    found: list[Event] = [Raised(alert_of(one, link(one))) for one in incidents if one.is_open]
+    for name in told:
+        incident = known.get(name)
+        if incident is None:
+            found.append(Cleared(name, _GONE))
+        elif incident.closed is not None and _calm(incident, incident.closed, relapse) <= now:
+            found.append(Cleared(name, outcome_of(incident)))
+    return found
+
+
+def unended(book: Mapping[str, Entry]) -> list[str]:
+    """The incidents of which somebody may have been told, and of whose end nobody was."""
+    return [name for name, entry in book.items() if name.startswith(_PREFIX) and entry.lasts]
 
 
 def _calm(incident: Incident, closed: datetime, relapse: float) -> datetime:
@@ -50,7 +62,7 @@ def _calm(incident: Incident, closed: datetime, relapse: float) -> datetime:
 
 def subject(incident: Incident) -> str:
     """How the incident is called among the alerts."""
-    return f"incident/{incident.id}"
+    return f"{_PREFIX}{incident.id}"
 
 
 def alert_of(incident: Incident, link: str | None = None) -> Alert:

@@ -52,6 +52,10 @@ class Book:
         found = (self._read(name) for name in sorted(self._names(), reverse=True))
         return [incident for incident in found if incident is not None]
 
+    def ids(self) -> set[str]:
+        """Every incident that there is, also one that cannot be read."""
+        return set(self._names())
+
     def open(self) -> list[Incident]:
         """Those that are not over, oldest first."""
         return [incident for incident in reversed(self.all()) if incident.is_open]

@@ -205,6 +205,8 @@ def conclude(context: dg.OpExecutionContext, settings: Settings, outcomes: list[
     handed = [one for one in outcomes if one.how == "escalated" and about in ("", one.incident.id)]
     if handed:
         commands = [command for one in handed for command in book.get(one.incident.id).commands]
+        # its incident tells of it; the run of an operator's job that fails before there is one tells of itself
+        context.instance.add_run_tags(context.run_id, {SEVERITY_TAG: "none"})
         raise dg.Failure("\n".join(["a person is needed:", *said, "what to do:", *commands]), allow_retries=False)
 
 

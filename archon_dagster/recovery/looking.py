@@ -20,8 +20,7 @@ from archon_dagster.health.consistency import DATABASE_GONE
 from archon_dagster.health.evaluation import ServiceState
 from archon_dagster.health.knowledge import Counts
 from archon_dagster.health.root_cause import below, explain
-from archon_dagster.health.samples import Facet, Sample
-from archon_dagster.health.sampling import UNSEEN
+from archon_dagster.health.samples import Facet
 from archon_dagster.health.state import MonitorState
 from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.platform.services import BY_NAME
@@ -71,8 +70,7 @@ def fresh(settings: Settings, runtime: Runtime) -> Findings:
     if found.events or any(one.state == "unhealthy" for one in found.state.services.values()):
         # a tick with bad news leaves the slower looks to the next one, and what they find counts from the next one on
         found = monitor.tick(settings, runtime, before=found.state)
-    seen = findings_of(found.state, settings, runtime, thorough=True)
-    return replace(seen, uncounted={**seen.uncounted, **_unexamined(found.samples.get(HOLDER["vectors"]))})
+    return findings_of(found.state, settings, runtime, thorough=True)
 
 
 def findings_of(state: MonitorState, settings: Settings, runtime: Runtime, *, thorough: bool = False) -> Findings:
@@ -108,7 +106,7 @@ def findings_of(state: MonitorState, settings: Settings, runtime: Runtime, *, th
         unsure={name: why for name, why in unsure.items() if name not in unwell},
         stopped=frozenset(stopped_on_purpose(settings.home, now)),
         flapping=frozenset(name for name, one in state.services.items() if one.flapping),
-        uncounted=_uncounted(state, backups if isinstance(backups, dict) else {}) if settings.health_counts else {},
+        uncounted=_uncounted(state, backups if isinstance(backups, dict) else {}, settings),
         counted=_instant(state.known.live_at) if settings.health_counts and state.known.live_at else None,
         at_work=work,
         interrupted=journal.advice if journal is not None and not work else "",
@@ -117,14 +115,14 @@ def findings_of(state: MonitorState, settings: Settings, runtime: Runtime, *, th
     )
 
 
-def _uncounted(state: MonitorState, backups: Mapping[StoreName, str]) -> dict[str, str]:
+def _uncounted(state: MonitorState, backups: Mapping[StoreName, str], settings: Settings) -> dict[str, str]:
     """The stores of which the monitor cannot say whether anything is lost.
 
-    A server under load may be too slow to be counted, and the newest backup may be younger than the monitor's last
-    question for one.
+    A server under load may be too slow to be counted or to be looked into, and the newest backup may be younger than
+    the monitor's last question for one.
     """
-    found: dict[str, str] = {}
-    for store in COUNTED:
+    found: dict[str, str] = {"vectors": state.unexamined} if state.unexamined else {}
+    for store in COUNTED if settings.health_counts else ():
         counted = state.known.live.get(store, Counts(None, "not counted yet"))
         compared = store in state.known.expected
         if HOLDER[store] not in state.services or not (compared or store in backups):
@@ -134,12 +132,6 @@ def _uncounted(state: MonitorState, backups: Mapping[StoreName, str]) -> dict[st
         elif not compared:
             found[store] = f"not compared with backup {backups[store]} yet"
     return found
-
-
-def _unexamined(sample: Sample | None) -> dict[str, str]:
-    """The same of the vectors, which every round looks at."""
-    seen = sample.facet("functional") if sample is not None else None
-    return {"vectors": seen.detail} if seen is not None and (seen.passed is None or UNSEEN in seen.detail) else {}
 
 
 def _asked(

@@ -19,7 +19,7 @@ from archon_dagster.health import windows
 from archon_dagster.platform import automation
 from archon_dagster.platform.runtime.open import open_runtime
 from archon_dagster.platform.settings import Settings
-from archon_dagster.recovery.alerting import news, pause_alert
+from archon_dagster.recovery.alerting import news, pause_alert, unended
 from archon_dagster.recovery.assets import KEY, materialization
 from archon_dagster.recovery.book import Book
 from archon_dagster.recovery.decision import Escalate, Wait
@@ -78,7 +78,7 @@ class _Tick:
             settings = self.settings
             note_others(self.book, findings, self.now, settings.recovery_relapse, settings.health_depends)
         held_up = self._held_up(working, findings.at_work if findings is not None else "")
-        self._tell(self.book.all())
+        self._tell()
         return self._skip(f"a recovery is at work: run {working.run_id}{held_up}")
 
     def _held_up(self, waiting: dg.DagsterRun, work: str) -> str:
@@ -106,20 +106,24 @@ class _Tick:
     def run(self) -> dg.SensorResult | dg.SkipReason:
         findings = confirmed(self.settings, open_runtime(self.settings))
         if findings is None:
+            self._tell()
             return self._skip("the health monitor has not looked lately: nothing is known that could be acted on")
-        before = _states(self.book.all()[:50])
+        shown = set(self.context.instance.get_dynamic_partitions("incidents"))  # before the incidents are read
+        before = {one.id: _state(one) for one in self.book.all()}
         standing = note(self.book, findings, self.policy, self.now, self.settings.recovery_relapse)
         request = self._request(standing, findings.at_work)
         after = self.book.all()
-        changed = [one for one in after[:50] if before.get(one.id) != _state(one)]
         self.book.prune(self.now, self.settings.incidents_kept, self.settings.incidents_days)
-        self._tell(after)
+        there = self.book.ids()
+        gone = sorted(shown - there)
+        changed = [one for one in after if one.id in there and before.get(one.id) != _state(one)]
+        self._tell()
         said = self._skip(_said(standing, after, paused=bool(self.policy.paused)))
-        if request is None and not changed:
+        if request is None and not changed and not gone:
             return said
         return dg.SensorResult(
             run_requests=[request] if request else [],
-            dynamic_partitions_requests=_partitions(self.context.instance, changed),
+            dynamic_partitions_requests=_partitions([one.id for one in changed], gone),
             asset_events=[materialization(self.book, one) for one in changed],
             skip_reason=said if request is None else None,
         )
@@ -167,17 +171,21 @@ class _Tick:
             except Exception as error:  # noqa: BLE001 - whatever a launcher raises: the recovery then waits for the lock
                 self.context.log.warning(f"it could not be cancelled: {error}")
 
-    def _tell(self, incidents: list[Incident]) -> None:
+    def _tell(self) -> None:
+        """Queue what there is to tell; ``alert_delivery`` sends it. A channel that hangs holds up no recovery."""
         alerting = Alerting(self.settings)
         if not alerting.channels:
             return
+        told = unended(alerting.file.read().book)  # before the incidents are read: a new one is not taken for gone
         pause = automation.paused(self.settings.home, self.now)
         relapse = self.settings.recovery_relapse
-        events = news(incidents, self.now, lambda one: _page(self.settings, self.context.instance, one), relapse)
+        events = news(self.book.all(), told, self.now, self._link, relapse)
         events += [Raised(pause_alert(pause, self.now))] if pause else []
-        told = [notice for event in events for notice in alerting.tell(event)]
-        if told:
-            alerting.flush()
+        for event in events:
+            alerting.tell(event)
+
+    def _link(self, incident: Incident) -> str | None:
+        return _page(self.settings, self.context.instance, incident)
 
 
 class _Run(NamedTuple):
@@ -241,13 +249,12 @@ def _page(settings: Settings, instance: dg.DagsterInstance, incident: Incident) 
     )
 
 
-def _partitions(instance: dg.DagsterInstance, incidents: list[Incident]) -> list[dg.AddDynamicPartitionsRequest]:
-    names = [one.id for one in incidents]
-    return [dg.AddDynamicPartitionsRequest("incidents", names)] if names else []
-
-
-def _states(incidents: list[Incident]) -> dict[str, tuple[str, int]]:
-    return {one.id: _state(one) for one in incidents}
+def _partitions(
+    changed: list[str], gone: list[str]
+) -> list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
+    """The partitions are those of the incidents that there are; ``trim_event_log`` removes what is known of others."""
+    added = [dg.AddDynamicPartitionsRequest("incidents", changed)] if changed else []
+    return [*added, *([dg.DeleteDynamicPartitionsRequest("incidents", gone)] if gone else [])]
 
 
 def _state(incident: Incident) -> tuple[str, int]:

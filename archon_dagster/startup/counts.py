@@ -18,6 +18,7 @@ from typing import Any
 
 from archon_dagster.asking import ask_all
 from archon_dagster.errors import BackupNotFound, StoreError
+from archon_dagster.health.consistency import DATABASE_GONE
 from archon_dagster.repository.repository import Repository
 from archon_dagster.restore.request import command
 from archon_dagster.stores.base import Description, Store, StoreName
@@ -96,7 +97,8 @@ def raise_for_loss(losses: tuple[Loss, ...]) -> None:
 def compare(now: Mapping[str, Counts], known: Mapping[str, Known], collapsed: float) -> tuple[Loss, ...]:
     """The stores that have lost what they held: less than the share ``collapsed`` of it, or a whole collection.
 
-    A single table or label may well be emptied by its owner; a collection of vectors is the work of weeks.
+    A single table or label may well be emptied by its owner; a collection of vectors is the work of weeks. A database
+    that is gone, or has no table left, is a loss however little it held.
     """
     losses: list[Loss] = []
     for store, before in known.items():
@@ -105,20 +107,25 @@ def compare(now: Mapping[str, Counts], known: Mapping[str, Known], collapsed: fl
         have = {part: now[store].get(part, 0) for part in before.counts}
         gone = tuple(part for part, count in before.counts.items() if count >= FEW and not have[part])
         records, had = sum(have.values()), sum(before.counts.values())
-        if (had >= FEW and records < had * collapsed) or (gone and store == "vectors"):
+        emptied = store == "relational" and had > 0 and not now[store]
+        if emptied or (had >= FEW and records < had * collapsed) or (gone and store == "vectors"):
             losses.append(Loss(store, records, had, before.source, gone, before.backup))
     return tuple(losses)
 
 
 def count(stores: Mapping[StoreName, Store], limit: float = LIMIT) -> tuple[dict[str, Counts], dict[str, str]]:
-    """The records of these stores now, and the reasons where one cannot be counted."""
+    """The records of these stores now, and the reasons where one cannot be counted.
+
+    A database that does not exist is both: its server is well, and it holds nothing.
+    """
     questions: dict[str, Callable[[], Description]] = {
         name: store.describe for name, store in stores.items() if name in COUNTED
     }
     answers = ask_all(questions, limit)
     counted = {name: one.counts for name, one in answers.items() if isinstance(one, Description)}
     failed = {name: str(one).splitlines()[0] for name, one in answers.items() if isinstance(one, Exception)}
-    return dict(counted), failed
+    gone = {name: dict[str, int]() for name, one in answers.items() if DATABASE_GONE.search(str(one))}
+    return {**counted, **gone}, failed
 
 
 def last_known(home: Path, repository: Repository | None) -> dict[str, Known]:

@@ -62,8 +62,8 @@ def _compared(
     known = counts.last_known(context.settings.home, repository)
     now, failed = counting.result(context.check)
     losses = () if accept else counts.compare(now, known, context.settings.health_collapsed)
-    lost = {loss.store for loss in losses}
-    counts.note_counts(context.settings.home, {name: parts for name, parts in now.items() if name not in lost})
+    doubtful = set() if accept else {*failed, *(loss.store for loss in losses)}
+    counts.note_counts(context.settings.home, {name: parts for name, parts in now.items() if name not in doubtful})
     return Comparison(now, losses, failed, tuple(name for name in now if name not in known))
 
 

@@ -28,6 +28,17 @@ def failed_run(error: str = "it broke", job: str = "backup", **tags: str) -> Fai
     return FailedRun(job, "abcdef", error, NOW, {SEVERITY_TAG: tags["tag"]} if tags else {}, "http://ui/runs/abcdef")
 
 
+def test_a_notice_about_an_old_backup_tells_the_objective_from_what_the_schedule_can_keep() -> None:
+    taken = NOW - timedelta(hours=30)
+    daily = breaches({"vectors": ("B", taken), "configuration": ("B", taken)}, limits(()), NOW, taken)
+    assert [alert.what.partition("; ")[2] for alert in daily] == [
+        f"26 h 0 min by the schedule; the objective (RPO) is {hours} h 0 min: what has changed since would be lost"
+        for hours in (4, 1)
+    ]
+    (hourly,) = breaches({"vectors": ("B", taken)}, limits({FASTER_SCHEDULE["vectors"]}), NOW, taken)
+    assert "4 h 0 min are allowed (RPO)" in hourly.what
+
+
 def test_a_failed_run_says_the_first_line_what_was_tried_and_what_to_do() -> None:
     error = StoreUnavailable("memgraph does not answer", where="bolt://h:7687", tried="3 times", todo="start it")
     alert = run_failed(failed_run(str(error)))

@@ -123,6 +123,19 @@ def test_a_note_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
     assert json.loads((tmp_path / counts.FILE_NAME).read_text())["vectors"]["counts"] == {"a": 1}
 
 
+@pytest.mark.parametrize("records", [10, 3])
+def test_a_database_that_is_gone_is_a_loss_although_its_server_is_well(platform: Platform, records: int) -> None:
+    def gone(verb: str) -> None:
+        raise StoreError('PostgreSQL: FATAL:  database "archon" does not exist')
+
+    platform.stores["relational"].fault = gone
+    now, failed = counts.count(dict(platform.stores))
+    (loss,) = counts.compare(now, known(relational={"archon_tasks": records}), 0.5)
+    assert (loss.store, loss.records, loss.known) == ("relational", 0, records)
+    assert "does not exist" in failed["relational"]
+    assert counts.compare(now, {}, 0.5) == ()
+
+
 def test_a_store_that_does_not_answer_is_named_with_the_reason(platform: Platform) -> None:
     platform.stores["graph"].fault = failing("describe")
     now, failed = counts.count(dict(platform.stores))

@@ -3,6 +3,9 @@
 A real server says ready, green and the right count with garbage in a collection's vector file; every search then finds
 nothing. So a few stored points are taken, and each must find itself by its own vector. Which points: the first one, and
 others at random places, so that over time every segment is asked.
+
+A server that is busy is no server that hangs: one that has said that it is ready may take its time with the rest, and
+what is not answered in time is not known.
 """
 
 from __future__ import annotations
@@ -20,7 +23,15 @@ import httpx
 from archon_dagster.platform.probes.answer import FAILURES, Answer, Unwell, in_words
 from archon_dagster.platform.probes.asking import answer_of
 from archon_dagster.platform.probes.known_answer import Vectors, finds_itself, queryable
-from archon_dagster.platform.probes.qdrant import Refused, connect, path, ready, require_usable, result
+from archon_dagster.platform.probes.qdrant import (
+    Refused,
+    connect,
+    names,
+    path,
+    require_ready,
+    require_usable,
+    result,
+)
 from archon_dagster.platform.services import Service
 from archon_dagster.platform.settings import Settings
 
@@ -64,16 +75,17 @@ def examine(service: Service, settings: Settings, limit: float, chance: random.R
     until = time.monotonic() + limit
     reports: list[CollectionReport] = []
     with connect(service, settings) as client:
-        names: list[str] = []
+        there: list[str] = []
 
         def listed() -> str:
-            names.extend(ready(client))
-            return f"ready, {len(names)} collections"
+            require_ready(client)
+            there.extend(_listed(client, until))
+            return f"ready, {len(there)} collections"
 
         answer = answer_of(listed, service.probe.timeout)
-        if answer.ok and names:
-            modern = _has_query(client)
-            order = chance.sample(names, len(names))
+        if answer.ok and there:
+            modern = _has_query(client, until)
+            order = chance.sample(there, len(there))
             seeds = [random.Random(chance.getrandbits(64)) for _ in order]
             with ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(order))) as pool:
                 work = [
@@ -84,10 +96,21 @@ def examine(service: Service, settings: Settings, limit: float, chance: random.R
     return Examination(answer, tuple(sorted(reports, key=lambda report: report.name)))
 
 
-def _has_query(client: httpx.Client) -> bool:
+def _listed(client: httpx.Client, until: float) -> list[str]:
+    """The collections; a server that has just answered, and now takes too long, works in part."""
+    try:
+        return names(client, until)
+    except (TimeoutError, httpx.TimeoutException) as error:
+        raise Unwell(
+            "it is ready, and did not list its collections in the time of this round", degraded=True
+        ) from error
+
+
+def _has_query(client: httpx.Client, until: float) -> bool:
     """Whether the server knows ``/points/query`` (1.10); trying it on an old one breaks the connection."""
     try:
-        major, minor = str(client.get("/").json()["version"]).split(".")[:2]
+        left = max(0.01, until - time.monotonic())
+        major, minor = str(client.get("/", timeout=left).json()["version"]).split(".")[:2]
         return (int(major), int(minor)) >= (1, 10)
     except (*FAILURES, KeyError, TypeError):
         return True
@@ -100,11 +123,12 @@ def examine_collection(
     points: int | None = None
     sizes: dict[str, int] = {}
     try:
-        info = result(client, "GET", path(name))
+        info = result(client, "GET", path(name), until=until)
         vectors = Vectors.of(info)
         sizes = dict(vectors.sizes)
-        points = int(result(client, "POST", path(name, "points", "count"), {"exact": True})["count"])
-        condition, detail = _known_answer(_asker(client, name), vectors, points, modern, chance, until)
+        counting = result(client, "POST", path(name, "points", "count"), {"exact": True}, until=until)
+        points = int(counting["count"])
+        condition, detail = _known_answer(_asker(client, name, until), vectors, points, modern, chance, until)
         if condition == "good":
             require_usable(name, info)
     except Refused as refused:
@@ -122,8 +146,8 @@ _REFUSALS: dict[int, Condition] = {500: "dead", 404: "gone"}
 """What an HTTP error says of a collection; overload, a wrong key and whatever else there is say nothing of it."""
 
 
-def _asker(client: httpx.Client, name: str) -> Callable[[str, Any], Any]:
-    return lambda verb, body: result(client, "POST", path(name, "points", *filter(None, [verb])), body)
+def _asker(client: httpx.Client, name: str, until: float) -> Callable[[str, Any], Any]:
+    return lambda verb, body: result(client, "POST", path(name, "points", *filter(None, [verb])), body, until=until)
 
 
 def _known_answer(

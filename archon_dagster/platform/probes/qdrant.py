@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -46,10 +48,20 @@ def connect(service: Service, settings: Settings) -> httpx.Client:
 
 def ready(client: httpx.Client) -> list[str]:
     """The names of the collections of a server that says it is ready."""
+    require_ready(client)
+    return names(client)
+
+
+def require_ready(client: httpx.Client) -> None:
+    """Raise for a server that does not say that it is ready."""
     said = client.get("/readyz")
     if said.status_code != 200:
         raise Unwell(f"/readyz: HTTP {said.status_code}: {said.text[:200].strip()}")
-    return sorted(str(entry["name"]) for entry in result(client, "GET", "/collections")["collections"])
+
+
+def names(client: httpx.Client, until: float = math.inf) -> list[str]:
+    """The names of the collections; :param until: see :func:`result`."""
+    return sorted(str(entry["name"]) for entry in result(client, "GET", "/collections", until=until)["collections"])
 
 
 def require_usable(name: str, info: dict[str, Any]) -> None:
@@ -63,9 +75,18 @@ def path(collection: str, *rest: str) -> str:
     return "/".join(["/collections", quote(collection, safe=""), *rest])
 
 
-def result(client: httpx.Client, method: str, target: str, body: Any = None, absent: Any = None) -> Any:
-    """The answer's result, or ``absent`` where that is given and there is nothing (deleted since it was listed)."""
-    response = client.request(method, target, json=body)
+def result(
+    client: httpx.Client, method: str, target: str, body: Any = None, absent: Any = None, until: float = math.inf
+) -> Any:
+    """The answer's result, or ``absent`` where that is given and there is nothing (deleted since it was listed).
+
+    :param until: when it has to be there, by the monotonic clock; :class:`TimeoutError` or httpx's own where it is not.
+    """
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("no time is left for it")
+    timeout = httpx.USE_CLIENT_DEFAULT if left == math.inf else httpx.Timeout(left)
+    response = client.request(method, target, json=body, timeout=timeout)
     if response.status_code == 404 and absent is not None:
         return absent
     if response.status_code != 200:

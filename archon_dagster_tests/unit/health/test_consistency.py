@@ -44,6 +44,17 @@ def test_one_collection_that_is_gone_is_a_loss_however_small_beside_the_others()
     assert (found.passed, found.minor, found.parts) == (False, False, ("quality_vectors",))
 
 
+def test_a_collection_that_there_was_no_time_to_count_is_not_gone() -> None:
+    known = Knowledge(expected={"vectors": Expected("B", {"archon_vectors": 100, "quality_vectors": 100})})
+    seen = sample("good").with_facets(
+        (Facet("functional", True, "not examined: quality_vectors", parts=("quality_vectors",)),)
+    )
+    for counts, passed in (({"archon_vectors": 100}, True), ({"archon_vectors": 10}, False), ({}, False)):
+        found = judge(replace(seen, counts=counts, sizes=SIZE), known, load_settings())
+        assert found is not None and found.passed is passed, found.detail
+        assert "quality_vectors" not in found.parts
+
+
 def test_a_handful_of_records_may_come_and_go() -> None:
     assert vectors({"archon_vectors": 9000}, {"archon_vectors": 9000, "quality_vectors": 3}).passed
 

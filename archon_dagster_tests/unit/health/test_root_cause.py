@@ -30,6 +30,17 @@ def test_two_causes_are_both_named() -> None:
     assert explain(unwell)["archon-search"] == ("ollama", "qdrant")
 
 
+def test_who_works_in_part_explains_who_works_in_part_and_nobody_who_is_down() -> None:
+    unwell = {"qdrant": True, "archon-search": True}
+    assert explain(unwell, in_part={"qdrant", "archon-search"})["archon-search"] == ("qdrant",)
+    assert explain(unwell, in_part={"qdrant"}) == {"qdrant": (), "archon-search": ()}
+
+
+def test_a_failure_is_blamed_on_the_one_below_that_is_down_past_the_one_that_works_in_part() -> None:
+    unwell = {"memgraph": False, "archon-bridge": True, "qdrant": True, "archon-search": True}
+    assert explain(unwell, in_part={"archon-bridge", "qdrant"})["archon-search"] == ("memgraph",)
+
+
 def test_what_the_settings_say_beyond_the_catalogue_counts() -> None:
     unwell = {"postgres": False, "supabase": True, "archon-bridge": True}
     assert explain(unwell)["supabase"] == ()

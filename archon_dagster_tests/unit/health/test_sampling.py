@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import socket
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
+from archon_dagster.health.consistency import judge
+from archon_dagster.health.knowledge import Expected, Knowledge
 from archon_dagster.health.samples import Sample
 from archon_dagster.health.sampling import take_samples, watched
 from archon_dagster.platform.runtime.elsewhere import ElsewhereRuntime
@@ -116,3 +121,78 @@ def test_the_settings_may_name_who_is_watched() -> None:
     found = watched(settings, ElsewhereRuntime())
     assert [service.name for service in found.services] == ["archon-search"]
     assert found.left_out["ollama"] == "not among ARCHON_HEALTH_WATCHED"
+
+
+BUSY = {
+    "/readyz": "ready",
+    "/": '{"version": "1.18.3"}',
+    "/collections": '{"result": {"collections": [{"name": "archon_vectors"}, {"name": "quality_vectors"}]}}',
+    **{
+        f"/collections/{name}{rest}": f'{{"result": {said}}}'
+        for name in ("archon_vectors", "quality_vectors")
+        for rest, said in (
+            ("", '{"status": "green", "config": {"params": {"vectors": {"size": 1536, "distance": "Cosine"}}}}'),
+            ("/points/count", '{"count": 0}'),
+        )
+    },
+}
+
+
+@contextmanager
+def busy_qdrant(stalled: str, **more: Any) -> Iterator[Settings]:
+    """A Qdrant with two empty collections that answers everything but one path, and to that one never."""
+    released = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if self.path == stalled:
+                released.wait(60)
+            body = BUSY[self.path].encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET
+
+        def log_message(self, *_: Any) -> None: ...
+
+        def handle(self) -> None:
+            try:
+                super().handle()
+            except ConnectionError:  # who asked has given up
+                return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            where = f"http://127.0.0.1:{server.server_address[1]}"
+            yield load_settings(QDRANT_URL=where, ARCHON_HEALTH_ROUND_LIMIT=1.0, **more)
+        finally:
+            released.set()
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("stalled", "verdict", "unseen"),
+    [
+        ("/collections", "degraded", "not examined: it did not list"),
+        ("/collections/archon_vectors", "healthy", "not examined: archon_vectors"),
+        ("/collections/archon_vectors/points/count", "healthy", "not examined: archon_vectors"),
+        ("/readyz", "unhealthy", "not ready"),
+    ],
+)
+def test_a_qdrant_that_is_busy_is_no_qdrant_that_hangs(stalled: str, verdict: str, unseen: str) -> None:
+    """It would be restarted for it, and what was not counted in time restored."""
+    with busy_qdrant(stalled) as settings:
+        sample = take_samples([BY_NAME["qdrant"]], settings)["qdrant"]
+    assert sample.verdict == verdict, sample.text
+    assert any(facet.problem == "silent" for facet in sample.failed) == (verdict == "unhealthy")
+    seen = sample.facet("functional")
+    assert seen is None or unseen in seen.detail
+    held = Knowledge(expected={"vectors": Expected("B", {"archon_vectors": 100})})
+    consistent = judge(sample, held, settings)
+    assert consistent is not None and consistent.passed is None

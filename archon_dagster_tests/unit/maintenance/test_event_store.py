@@ -14,6 +14,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from archon_dagster.maintenance import event_store
 from archon_dagster.maintenance.jobs import remove_old_events, remove_old_runs, trim_event_log_job
 from archon_dagster.platform.settings import Settings, load_settings
+from archon_dagster.recovery.assets import KEY as INCIDENTS
 from archon_dagster.resources import Operations
 
 DAY = 86_400.0
@@ -61,6 +62,17 @@ class Log:
 def log(tmp_path: Path) -> Iterator[Log]:
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
         yield Log(tmp_path, instance)
+
+
+def test_the_reports_of_incidents_that_are_gone_go_and_those_of_the_others_stay(log: Log) -> None:
+    log.instance.add_dynamic_partitions("incidents", ["there"])
+    for partition in ("there", "gone", "gone"):
+        log.instance.report_runless_asset_event(dg.AssetMaterialization(INCIDENTS, partition=partition))
+    assert remove_old_events(log.instance, 7).startswith("0 events")
+    assert remove_old_events(log.instance, 7, now=time.time() + 8 * DAY).startswith("2 events")
+    left = log.instance.fetch_materializations(INCIDENTS, limit=10).records
+    assert [record.partition_key for record in left] == ["there"]
+    assert log.rows() == {".db": 1, "index.db": 1}
 
 
 def test_old_events_go_and_the_newest_of_each_check_stay(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from archon_dagster.alerts import book as alerts
 from archon_dagster.health.evaluation import Policy, ServiceState, advance
 from archon_dagster.health.samples import Facet, Sample
-from archon_dagster.recovery.alerting import news
+from archon_dagster.recovery.alerting import news, unended
 from archon_dagster.recovery.book import Book
 from archon_dagster.recovery.incident import Incident
 from archon_dagster.recovery.noting import note
@@ -30,7 +30,7 @@ class Watch:
         self.state, _ = advance(self.state, Sample(NAME, self.seconds, (facet,)), self.seconds, Policy())
         unwell, flapping = ([NAME] if yes else [] for yes in (self.state.state == "unhealthy", self.state.flapping))
         note(self.book, picture(unwell, now=self.seconds, flapping=flapping), CAUTIOUS, at(self.seconds), RELAPSE)
-        for event in news(self.book.all(), at(self.seconds), _nowhere, RELAPSE):
+        for event in news(self.book.all(), unended(self.alerts), at(self.seconds), _nowhere, RELAPSE):
             page, notices = alerts.decide(self.alerts, event, at(self.seconds), alerts.Policy())
             self.alerts = dict(page)
             self.told += [(notice.kind, self.seconds) for notice in notices]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 
+from archon_dagster.health import monitor
 from archon_dagster.health.evaluation import Policy, ServiceState, advance
 from archon_dagster.health.knowledge import Counts, Expected, Knowledge
 from archon_dagster.health.state import MonitorState
@@ -13,8 +15,10 @@ from archon_dagster.platform.runtime.elsewhere import ElsewhereRuntime
 from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.recovery.classify import classify
 from archon_dagster.recovery.findings import Findings
-from archon_dagster.recovery.looking import findings_of
+from archon_dagster.recovery.looking import confirmed, findings_of
 from archon_dagster_tests.unit.health.samples import sample
+from archon_dagster_tests.unit.health.test_sampling import busy_qdrant
+from archon_dagster_tests.unit.test_probes import http_server
 
 GONE = 'psql: error: FATAL:  database "archon" does not exist'
 
@@ -73,3 +77,31 @@ def test_what_one_good_sample_says_is_well_is_mending_until_the_next_bad_one(tmp
         )
         known += [one.mending for one in found.unwell.values()]
     assert known == [False, True, False, True]  # confirmed bad; good; bad; good; and well again
+
+
+def test_who_hangs_above_somebody_who_works_in_part_is_a_case_of_its_own(tmp_path: Path) -> None:
+    """A degraded service may stay so for weeks; whoever needs it has to be mended all the same."""
+    with (
+        http_server({"/health": (200, '{"status": "degraded", "error": "one of its labels is empty"}')}) as bridge,
+        socket.create_server(("127.0.0.1", 0)) as hung,
+    ):
+        here = load_settings(
+            ARCHON_HOME=tmp_path, ARCHON_HEALTH_WATCHED=["archon-bridge", "archon-search"], BRIDGE_SERVICE_PORT=bridge,
+            SEARCH_SERVICE_PORT=hung.getsockname()[1], ARCHON_HEALTH_ROUND_LIMIT=0.6, ARCHON_HEALTH_REPROBE=0.1,
+        )  # fmt: skip
+        found = monitor.tick(here, ElsewhereRuntime())
+    states = {name: one.state for name, one in found.state.services.items()}
+    assert states == {"archon-bridge": "degraded", "archon-search": "unhealthy"}
+    (case,) = classify(findings_of(found.state, here, ElsewhereRuntime()))
+    assert (case.kind, case.roots) == ("single_service", ("archon-search",))
+
+
+def test_a_collection_that_the_last_round_did_not_look_into_is_not_known_to_be_there(tmp_path: Path) -> None:
+    """Else an incident about garbage in it would end by rounds that saw nothing of it."""
+    with busy_qdrant(
+        "/collections/archon_vectors", ARCHON_HOME=tmp_path, ARCHON_HEALTH_WATCHED=["qdrant"]
+    ) as here:  # fmt: skip
+        monitor.keep(here, monitor.tick(here, ElsewhereRuntime()))
+    findings = confirmed(here, ElsewhereRuntime())
+    assert findings is not None and findings.well == {"qdrant"}
+    assert "not examined: archon_vectors" in findings.uncounted["vectors"]

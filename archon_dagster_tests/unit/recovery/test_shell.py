@@ -14,6 +14,10 @@ import dagster as dg
 import pytest
 from dagster import DagsterRunStatus
 
+from archon_dagster.alerts.delivery import ATTEMPT
+from archon_dagster.alerts.failures import SEVERITY_TAG, severity_of
+from archon_dagster.alerts.record import RecordFile
+from archon_dagster.alerts.sensors import alert_delivery
 from archon_dagster.context import OperationContext
 from archon_dagster.errors import RepositoryError
 from archon_dagster.health import state as states
@@ -32,6 +36,7 @@ from archon_dagster.recovery.sensors import MOST_RUNS, disaster_recovery
 from archon_dagster.recovery.tools import Worker, WorkerFile
 from archon_dagster.repository.repository import Repository
 from archon_dagster.resources import PLATFORM_POOL, Operations
+from archon_dagster_tests.alert_receivers import Post, serving
 
 STORES = ("qdrant", "memgraph", "postgres", "archon-search", "ollama")
 
@@ -118,6 +123,36 @@ def test_a_confirmed_failure_becomes_an_incident_and_a_run(shell: Shell) -> None
     assert incident.seconds_to_detect > 2.5
 
 
+def test_a_channel_that_hangs_holds_up_no_recovery_and_is_told_afterwards(shell: Shell) -> None:
+    post = Post()
+    post.hangs.set()
+    with serving(post):
+        shell.values["ARCHON_ALERT_URLS"] = f"json://127.0.0.1:{post.port}/"
+        shell.confirmed("qdrant")
+        begun = time.monotonic()
+        assert shell.requests()
+        assert time.monotonic() - begun < ATTEMPT / 2
+        assert [one.attempts for one in RecordFile(shell.home).read().outbox] == [0]
+        post.hangs.clear()
+        alert_delivery(operations=shell.operations)
+        assert len(post.titles()) == 1 and "qdrant" in post.titles()[0]
+
+
+def test_a_pause_and_the_end_of_an_incident_are_told_while_the_monitor_is_silent(shell: Shell) -> None:
+    shell.values["ARCHON_ALERT_URLS"] = "json://127.0.0.1:1/"
+    shell.confirmed("qdrant")
+    assert shell.requests()
+    (incident,) = shell.book.open()
+    shell.book.change(incident.id, lambda one: one.note(datetime.now(UTC) - timedelta(hours=9), "recovered", "by hand"))
+    shell.confirmed(age=3600)
+    assert "has not looked lately" in shell.skipped()
+    automation.pause(shell.home, timedelta(hours=2), "disk is replaced", datetime.now(UTC), "ann")
+    shell.skipped()
+    told = [(one.notice.kind, one.notice.alert.title) for one in RecordFile(shell.home).read().outbox]
+    assert [kind for kind, _ in told] == ["opened", "resolved", "note"]
+    assert told[-1][1] == "the automation is paused"
+
+
 def test_the_incident_is_a_partition_with_its_report(shell: Shell) -> None:
     shell.confirmed("qdrant")
     result = shell.tick()
@@ -126,6 +161,26 @@ def test_the_incident_is_a_partition_with_its_report(shell: Shell) -> None:
     (event,) = result.asset_events
     assert event.partition == incident.id and "report" in event.metadata
     assert result.dynamic_partitions_requests
+
+
+def test_the_partitions_are_those_of_the_incidents_that_there_are(shell: Shell) -> None:
+    """And of one that is older than fifty others its end is shown too."""
+    begun = datetime.now(UTC) - timedelta(days=1)
+    old = shell.book.add(open_incident("single_service", ("qdrant",), ("qdrant",), begun))
+    for number in range(60):
+        later = begun + timedelta(minutes=number + 1)
+        other = open_incident("single_service", ("postgres",), ("postgres",), later)
+        shell.book.add(other.note(later, "recovered", "well"))
+    shell.instance.add_dynamic_partitions("incidents", [old.id, "20200101T000000Z-aaaa"])
+    shell.confirmed()
+    result = shell.tick()
+    assert isinstance(result, dg.SensorResult)
+    assert [event.partition for event in result.asset_events] == [old.id]
+    asked = {type(one): list(one.partition_keys) for one in result.dynamic_partitions_requests or ()}
+    assert asked == {
+        dg.AddDynamicPartitionsRequest: [old.id],
+        dg.DeleteDynamicPartitionsRequest: ["20200101T000000Z-aaaa"],
+    }
 
 
 def test_everything_down_is_a_full_recovery(shell: Shell) -> None:
@@ -367,3 +422,14 @@ def test_only_what_a_run_was_started_for_decides_its_colour(
 
     ended = recovery.execute_in_process(instance=shell.instance, raise_on_error=False)
     assert ended.success is not red
+    run = shell.instance.get_run_by_id(ended.run_id)
+    assert run is not None and (run.tags.get(SEVERITY_TAG) == "none") is red, "one alert, that of the incident"
+
+
+def test_an_operators_job_that_fails_before_there_is_an_incident_tells_of_itself(shell: Shell) -> None:
+    job = dg.Definitions(jobs=defs.jobs, resources={"operations": shell.operations}).resolve_job_def("p0_response")
+    config = {"ops": {"respond_to_p0": {"config": {"description": " "}}}}
+    ended = job.execute_in_process(instance=shell.instance, run_config=config, raise_on_error=False)
+    run = shell.instance.get_run_by_id(ended.run_id)
+    assert not ended.success and run is not None and shell.book.all() == []
+    assert severity_of(run.job_name, run.tags) == "warning"
