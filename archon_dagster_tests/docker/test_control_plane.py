@@ -314,12 +314,31 @@ def test_the_files_of_a_store_are_where_a_recovery_looks_for_them(plane: Control
     plane.succeeds(run)
 
 
+def typed_together() -> list[str]:
+    """The blocks of compose commands on the page."""
+    return re.findall(r"^((?:docker compose .*\n)+)", page.TEXT, re.MULTILINE)
+
+
+@pytest.mark.long
+def test_after_an_upgrade_as_the_page_says_everything_is_there_and_works(plane: ControlPlane) -> None:
+    """To the image that is here: what is built from a registry cannot be had."""
+    run = plane.launch("backup")
+    plane.succeeds(run)
+    (upgrading,) = (lines for lines in typed_together() if " build\n" in lines)
+    building, rest = upgrading.split("\n", 1)
+    assert building.endswith(" build")
+    plane.typing.types(rest)
+    eventually(plane.loaded, START)
+    assert plane.status(run) == "SUCCESS"
+    plane.succeeds(plane.launch("backup"))
+
+
 @pytest.mark.long
 def test_the_history_comes_back_from_its_dump_as_the_page_says(plane: ControlPlane) -> None:
     run = plane.launch("backup")
     plane.succeeds(run)
     (saving,) = re.findall(r"^(docker compose .* pg_dump .*>dagster\.dump)$", page.TEXT, re.MULTILINE)
-    (back,) = re.findall(r"^(docker compose .* stop .*\n(?:docker compose .*\n)+)", page.TEXT, re.MULTILINE)
+    (back,) = (lines for lines in typed_together() if "dropdb" in lines)
     table = "exec -T storage psql -qX -U dagster -d dagster -c 'DROP TABLE runs CASCADE'"
     for text in (saving, f"docker compose -f docker/compose.yaml {table}", back):
         plane.typing.types(text)
