@@ -79,7 +79,7 @@ class Book:
         """How often each service was acted on lately, in any incident."""
         counts: dict[str, int] = {}
         for incident in self.all():
-            for event in incident.begun(ACTIONS):
+            for event in incident.begun(ACTIONS, ever=True):
                 if event.step is not None and now - event.at < within:
                     for service in event.step.services:
                         counts[service] = counts.get(service, 0) + 1

@@ -27,12 +27,16 @@ EventKind = Literal[
     "note",  # worth knowing, and no action
     "escalated",  # a person is needed
     "relapsed",  # it was over, and is not
+    "asked",  # a person wants it tried again
     "recovered",
     "merged",  # it is part of another incident now
 ]
 
 ACTIONS: frozenset[Verb] = frozenset({"restart", "recreate", "start_all", "restore"})
 """What may change the platform, and so counts as an attempt; the others only look, copy or move aside."""
+
+_OPENS: tuple[EventKind, ...] = ("relapsed", "asked", "classified")
+"""What opens an incident again, also one that was handed to a person: what they were told is no longer all."""
 
 TITLES: dict[Kind, str] = {
     "single_service": "single service failure",
@@ -119,6 +123,8 @@ class Incident(_Strict):
     @property
     def title(self) -> str:
         """In a few words."""
+        if not self.roots:
+            return "reported as critical, and nothing was found that is not well"
         return f"{TITLES[self.kind]}: {', '.join(self.roots)}"
 
     @property
@@ -130,9 +136,8 @@ class Incident(_Strict):
     @property
     def state(self) -> Literal["open", "escalated", "recovered", "merged"]:
         """Where it stands."""
-        last = self._last("escalated", "relapsed", "recovered", "merged")
-        kind = last.kind if last else "relapsed"
-        return "open" if kind == "relapsed" else kind  # type: ignore[return-value]
+        last = self._last(*_OPENS, "escalated", "recovered", "merged")
+        return "open" if last is None or last.kind in _OPENS else last.kind  # type: ignore[return-value]
 
     @property
     def is_open(self) -> bool:
@@ -186,7 +191,7 @@ class Incident(_Strict):
     @property
     def attempts(self) -> int:
         """How many actions were begun; one that was killed counts, for it may be why."""
-        return len(self.begun(ACTIONS))
+        return len(self.begun(ACTIONS, ever=True))
 
     @property
     def interrupted(self) -> Step | None:
@@ -218,12 +223,16 @@ class Incident(_Strict):
         """Whether files were set aside after that: what failed before may work now."""
         return any(event.at >= at for event in self.done("set_aside"))
 
-    def begun(self, verbs: Iterable[Verb], service: str = "") -> tuple[Event, ...]:
-        """The beginnings of such steps, of one service where it is named."""
+    def begun(self, verbs: Iterable[Verb], service: str = "", *, ever: bool = False) -> tuple[Event, ...]:
+        """The beginnings of such steps, of one service where it is named.
+
+        :param ever: also of those from before a person has asked for another try, with which the attempts begin anew.
+        """
         wanted = frozenset(verbs)
+        asked = 0 if ever else max((i for i, event in enumerate(self.events) if event.kind == "asked"), default=0)
         return tuple(
             event
-            for event in self.events
+            for event in self.events[asked:]
             if event.kind == "started"
             and event.step is not None
             and event.step.verb in wanted
@@ -240,8 +249,8 @@ class Incident(_Strict):
 
     @property
     def has_evidence(self) -> bool:
-        """Evidence was captured since it began, or began again."""
-        begin = max(i for i, event in enumerate(self.events) if event.kind in ("confirmed", "relapsed"))
+        """Evidence was captured since it began, began again, or is tried again."""
+        begin = max(i for i, event in enumerate(self.events) if event.kind in ("confirmed", "relapsed", "asked"))
         later = self.events[begin:]
         return any(e.kind == "finished" and e.step is not None and e.step.verb == "evidence" for e in later)
 
@@ -257,6 +266,10 @@ class Incident(_Strict):
     def note(self, at: datetime, kind: EventKind, text: str) -> Incident:
         """The same with a line of words."""
         return self.with_event(Event(at=at, kind=kind, text=text))
+
+    def opened_again(self, at: datetime, kind: EventKind, text: str) -> Incident:
+        """The same, and no longer what a person was told to type."""
+        return self.model_copy(update={"commands": ()}).note(at, kind, text)
 
 
 def open_incident(

@@ -143,7 +143,7 @@ class _Ladder:
                 f"{', '.join(self.incident.roots)} is run by somebody else: nothing is restarted or restored for it",
                 tuple(f"see what is wrong with {BY_NAME[name].title} where it runs" for name in self.incident.roots),
             )
-        if self.findings.interrupted and not self.incident.begun(("restore",)):
+        if self.findings.interrupted and not self.incident.begun(("restore",), ever=True):
             return Escalate(
                 "a restore was interrupted, and the data may be half restored", (self.findings.interrupted,)
             )

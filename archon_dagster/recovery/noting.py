@@ -115,10 +115,24 @@ def _continued(incident: Incident, case: Case, now: datetime) -> Incident:
     """The incident with who else is concerned by now, and as what it has turned out to be."""
     others = in_order({*incident.services, *case.services} - {*incident.roots})
     grown = incident.model_copy(update={"services": (*incident.roots, *others)})
-    worse = incident.kind in ("single_service", "store_lost") and case.kind in ("store_lost", "store_corrupt")
-    if not worse or case.kind == incident.kind:
+    if case.kind not in ("store_lost", "store_corrupt"):
         return grown
-    return grown.model_copy(update={"kind": case.kind}).note(now, "classified", TITLES[case.kind])
+    if incident.kind == "complete_failure":  # it stays that, and is about more now
+        said = f"{TITLES[case.kind]}: {', '.join(case.roots)}"
+        known = any(event.kind == "classified" and event.text == said for event in incident.events)
+        return grown if known else grown.opened_again(now, "classified", said)
+    if incident.kind not in ("single_service", "store_lost") or incident.kind == case.kind:
+        return grown
+    return grown.model_copy(update={"kind": case.kind}).opened_again(now, "classified", TITLES[case.kind])
+
+
+def try_again(book: Book, incident: Incident, now: datetime) -> Incident:
+    """A person asks for it: an incident that was handed over is open again, and its attempts begin anew."""
+
+    def again(one: Incident) -> Incident:
+        return one.opened_again(now, "asked", "a run by hand: tried again") if one.state == "escalated" else one
+
+    return book.change(incident.id, again)
 
 
 def _again(book: Book, case: Case, now: datetime, relapse: float) -> Incident | None:

@@ -97,6 +97,11 @@ def recover(recovery: Recovery, incident_id: str, verbs: frozenset[Verb] = ALL_V
     return outcome
 
 
+def keep_evidence(recovery: Recovery, incident_id: str, services: tuple[str, ...], findings: Findings) -> None:
+    """Keep evidence before something that is no rung of the ladder."""
+    _Climb(recovery, incident_id, ALL_VERBS).act(Step(verb="evidence", services=services), findings)
+
+
 class _Climb:
     def __init__(self, recovery: Recovery, incident_id: str, verbs: frozenset[Verb]):
         self.recovery, self.id, self.verbs = recovery, incident_id, verbs
@@ -128,12 +133,13 @@ class _Climb:
         try:
             with self.recovery.hands.hold(step, incident) as remark:
                 self.waited = 0.0
-                self._act(step, findings, remark)
+                self.act(step, findings, remark)
         except RepositoryBusy as busy:
             return self._locked_out(incident, busy)
         return None
 
-    def _act(self, step: Step, findings: Findings, remark: str) -> None:
+    def act(self, step: Step, findings: Findings, remark: str = "") -> None:
+        """Write it down, do it, write down how it ended."""
         begun = self.recovery.clock()
         incident = self._write(Event(at=begun, kind="started", text=remark, step=step))
         try:

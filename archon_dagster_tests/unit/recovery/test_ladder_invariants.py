@@ -17,7 +17,7 @@ from archon_dagster.platform.services import BY_NAME
 from archon_dagster.recovery.book import Book
 from archon_dagster.recovery.findings import Findings, Proof
 from archon_dagster.recovery.incident import ACTIONS, Event, Incident, Step
-from archon_dagster.recovery.noting import Standing, note
+from archon_dagster.recovery.noting import Standing, note, try_again
 from archon_dagster.recovery.policy import Policy
 from archon_dagster_tests.unit.recovery.picture import (
     BACKUPS,
@@ -40,13 +40,17 @@ Ending = Literal["well", "badly", "killed"]
 
 @dataclass(frozen=True)
 class Moment:
-    """What is found, so many times in a row; how the steps that follow end, and the seconds between two looks."""
+    """What is found, so many times in a row; how the steps that follow end, and the seconds between two looks.
+
+    :param asked: a person launches a recovery by hand.
+    """
 
     findings: Findings
     ending: Ending
     seconds: float
     paused: bool
     times: int
+    asked: bool
 
 
 @st.composite
@@ -69,6 +73,7 @@ def moments(draw: st.DrawFn) -> Moment:
         draw(st.sampled_from([1.0, 15.0, 60.0, 2000.0])),
         draw(st.integers(0, 9)) == 0,
         draw(st.integers(1, 8)),
+        draw(st.integers(0, 9)) == 0,
     )
 
 
@@ -88,6 +93,9 @@ def test_whatever_the_order_of_findings(story: list[Moment], policy: Policy) -> 
         for moment in (moment for scene in story for moment in [scene] * scene.times):
             findings = replace(moment.findings, at=now)
             mine = replace(policy, paused="by ann" if moment.paused else "")
+            _within_the_caps(book, policy)
+            if moment.asked:  # the attempts begin anew
+                [try_again(book, one, now) for one in book.open()]
             standing = note(book, findings, mine, now, relapse=15.0)
             _one_incident_for_each_root(book)
             doing = [one for one in standing if isinstance(one.decision, Step)]
@@ -95,8 +103,7 @@ def test_whatever_the_order_of_findings(story: list[Moment], policy: Policy) -> 
                 _allowed(one, findings, mine)
                 _do(book, one, moment.ending, now)
             now += timedelta(seconds=moment.seconds)
-        for incident in book.all():
-            _within_the_cap(incident, policy)
+        _within_the_caps(book, policy)
 
 
 def _do(book: Book, standing: Standing, ending: Ending, now: object) -> None:
@@ -133,6 +140,11 @@ def _allowed(standing: Standing, findings: Findings, policy: Policy) -> None:
 
 def _aside(incident: Incident) -> set[str]:
     return {"vectors"} if incident.done("set_aside") else set()
+
+
+def _within_the_caps(book: Book, policy: Policy) -> None:
+    for incident in book.all():
+        _within_the_cap(incident, policy)
 
 
 def _within_the_cap(incident: Incident, policy: Policy) -> None:
