@@ -27,7 +27,7 @@ def recover_by_hand(recovery: Recovery, verbs: frozenset[Verb] = ALL_VERBS, inci
 
 def try_all_again(recovery: Recovery, incident_id: str = "") -> None:
     """Open again what was handed to a person and is not over: one incident, or every one."""
-    for one in [recovery.book.get(incident_id)] if incident_id else recovery.book.open():
+    for one in [recovery.book.get(incident_id)] if incident_id else recovery.book.here():
         try_again(recovery.book, one, recovery.clock())
 
 

@@ -104,7 +104,7 @@ def _incident(description: str, recovery: Recovery, findings: Findings) -> Incid
     """The incident this is about: the first that is open already, else a new one."""
     said = " ".join(description.split())
     now = recovery.clock()
-    known = [one for one in recovery.book.open() if set(one.roots) & findings.unwell.keys()]
+    known = [one for one in recovery.book.here() if set(one.roots) & findings.unwell.keys()]
     if known:
         ours = sorted(known, key=lambda one: one.kind == "external")[0]
         note_it = f"reported as critical: {said}"

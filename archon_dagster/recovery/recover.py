@@ -123,6 +123,8 @@ class _Climb:
                 return Outcome(incident, "elsewhere", f"next: {decision}")
             if isinstance(decision, Recovered | Escalate):
                 return self._end(incident, decision, now)
+            if decision is not None:
+                settle(self.recovery.book, Standing(incident, decision), now)
             if decision is not None and not self._waits(decision, now):
                 return Outcome(incident, "waiting", decision.why)
             if not (isinstance(decided, Step) and decided.verb == "evidence" and decision is None):
@@ -164,11 +166,11 @@ class _Climb:
     def _locked_out(self, incident: Incident, busy: RepositoryBusy) -> Wait | Escalate:
         now = self.recovery.clock()
         limit = timedelta(seconds=self.recovery.policy().lock_limit)
-        since = incident.last_action.at if incident.last_action else incident.opened
-        if now - since > limit:
-            return Escalate(f"somebody else has kept the platform for too long: {busy.what}", ("archon status",))
-        if not incident.events[-1].text.startswith(WAITS):  # said once, not every few seconds
+        since = incident.noted_since_action(WAITS)
+        if since is None:  # said once, not every few seconds
             self._write(Event(at=now, kind="note", text=f"{WAITS}{busy.what}; a person is asked after {limit}"))
+        elif now - since > limit:
+            return Escalate(f"somebody else has kept the platform for too long: {busy.what}", ("archon status",))
         return Wait(now + AGAIN, busy.what)
 
     def _waits(self, wait: Wait, now: datetime) -> bool:

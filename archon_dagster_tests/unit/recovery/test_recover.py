@@ -205,6 +205,26 @@ def test_a_lock_that_is_never_given_back_is_a_persons_business(tmp_path: Path) -
     assert world.incident.attempts == 0
 
 
+def test_a_lock_counts_from_when_it_was_met_first(tmp_path: Path) -> None:
+    """The incident may have waited for hours before that: for the end of a window, or of a cool-down."""
+    world = World(tmp_path, {"qdrant"})
+    world.seconds += 7200
+    world.busy = 2
+    assert recover(world.recovery(), world.incident.id).how == "recovered"
+
+
+def test_a_silent_repository_is_in_the_incident_once(tmp_path: Path) -> None:
+    world = World(tmp_path, {"postgres"}, (COLLAPSED,), RESTORING)
+    look = world.look
+    silent = replace(world.recovery(), look=lambda: replace(look(), backups={}, backups_known=False))
+    assert recover(silent, world.incident.id).how == "waiting"
+    assert [event.text for event in world.incident.events if event.kind == "note"] == [
+        "the backup repository does not answer; a person is asked after 0:10:00"
+    ]
+    world.seconds += 600
+    assert recover(silent, world.incident.id).how == "escalated"
+
+
 def test_every_incident_is_recovered_one_after_another(tmp_path: Path) -> None:
     world = World(tmp_path, {"archon-bridge", "qdrant"})
     first = world.book.covering("archon-bridge")
