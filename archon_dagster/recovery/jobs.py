@@ -118,7 +118,7 @@ def respond_to_p0(context: dg.OpExecutionContext, config: P0Config, operations: 
 
     def work(settings: Settings, recovery: Recovery) -> list[Outcome]:
         def notify(incident: Incident, said: str) -> str:
-            return _notify(settings, incident, said, link)
+            return tell_people(settings, incident, said, link)
 
         return list(p0_response(config.description, recovery, settings, open_runtime(settings), notify).outcomes)
 
@@ -229,7 +229,8 @@ def conclude(
         raise dg.Failure("\n".join([first, *said, "what to do:", *commands]), allow_retries=False)
 
 
-def _notify(settings: Settings, incident: Incident, said: str, link: str | None) -> str:
+def tell_people(settings: Settings, incident: Incident, said: str, link: str | None) -> str:
+    """Tell everybody of a critical issue at once, also while alerts are silent; what came of it, in words."""
     alerting = Alerting(settings)
     if not alerting.channels:
         return "nobody was told: no channel is configured (ARCHON_ALERT_URLS)"

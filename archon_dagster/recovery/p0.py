@@ -57,7 +57,8 @@ def p0_response(description: str, recovery: Recovery, settings: Settings, runtim
         outcomes = _recover(recovery, incident, findings, settings, runtime)
     else:
         outcomes = [_nothing_found(recovery, incident)]
-    outcomes += left_open(recovery, {one.incident.id for one in outcomes})
+    besides = left_open(recovery, {one.incident.id for one in outcomes})
+    outcomes = [*(_as_it_ended(recovery, one) for one in outcomes), *besides]
     incident = recovery.book.get(incident.id)
     notified = _notify(notify, incident, outcomes)
     now = recovery.clock()
@@ -101,18 +102,33 @@ def _nothing_found(recovery: Recovery, incident: Incident) -> Outcome:
 
 
 def _incident(description: str, recovery: Recovery, findings: Findings) -> Incident:
-    """The incident this is about: the first that is open already, else a new one."""
+    """The incident this is about: the most important that is open already, else a new one."""
     said = " ".join(description.split())
     now = recovery.clock()
     known = [one for one in recovery.book.here() if set(one.roots) & findings.unwell.keys()]
     if known:
-        ours = sorted(known, key=lambda one: one.kind == "external")[0]
+        ours = min(known, key=_importance)
         note_it = f"reported as critical: {said}"
         # people are told its end at once: what fails after that is another incident, or nobody would hear of it
         told = {"manual": True}
         return recovery.book.change(ours.id, lambda one: one.model_copy(update=told).note(now, "note", note_it))
     names = in_order(findings.unwell)
     return recovery.book.add(open_incident("single_service", names, names, now, text=said, manual=True))
+
+
+def _importance(incident: Incident) -> tuple[bool, bool, int]:
+    """What is nobody's to mend comes last, before that what is stopped to make room; else what is started first."""
+    roots = [BY_NAME[name] for name in incident.roots]
+    spared = not any(root.essential for root in roots)
+    return incident.kind == "external", spared, min((root.order for root in roots), default=0)
+
+
+def _as_it_ended(recovery: Recovery, outcome: Outcome) -> Outcome:
+    """Who was stopped to make room is seen to be well only once they are back."""
+    incident = recovery.book.get(outcome.incident.id)
+    if incident.is_open or outcome.how == "recovered":
+        return outcome
+    return Outcome(incident, "recovered", incident.events[-1].text)
 
 
 def _say(recovery: Recovery, incident: Incident, text: str) -> None:

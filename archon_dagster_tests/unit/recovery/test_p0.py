@@ -14,7 +14,9 @@ from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.recovery.actions import Result
 from archon_dagster.recovery.incident import Incident, Step
 from archon_dagster.recovery.isolation import STOPPING, bring_back, isolated, stopped_on_purpose
+from archon_dagster.recovery.jobs import tell_people
 from archon_dagster.recovery.p0 import Response, p0_response
+from archon_dagster_tests.alert_receivers import Post, serving
 from archon_dagster_tests.unit.platform_double import SwitchRuntime
 from archon_dagster_tests.unit.recovery.test_recover import Killed, World
 
@@ -128,10 +130,13 @@ def test_what_fails_after_people_were_told_that_it_is_over_is_another_incident(e
     assert [one.state for one in emergency.world.book.all()] == ["open", "recovered"]
 
 
-def test_of_who_is_stopped_to_make_room_and_is_unwell_there_is_evidence(emergency: Emergency) -> None:
+@pytest.mark.parametrize("besides", [{"qdrant"}, set()])
+def test_of_who_is_stopped_to_make_room_and_is_unwell_there_is_evidence(
+    emergency: Emergency, besides: set[str]
+) -> None:
     """It hangs, and once it is stopped nobody can see why; who is well after its new start is left at that."""
     world, up = emergency.world, emergency.runtime.up
-    world.broken |= {"archon-frontend"}
+    world.broken = {"archon-frontend", *besides}
 
     def started(*names: str) -> None:
         up(*names)
@@ -140,7 +145,8 @@ def test_of_who_is_stopped_to_make_room_and_is_unwell_there_is_evidence(emergenc
     emergency.runtime.up = started  # type: ignore[method-assign]
     world.unsure = lambda: dict.fromkeys(stopped_on_purpose(emergency.settings.home), "stopped on purpose")
     response = emergency.respond()
-    assert world.done == ["evidence qdrant,archon-frontend", "restart qdrant"]
+    both = ["evidence qdrant,archon-frontend", "restart qdrant"]
+    assert world.done == (both if besides else ["evidence archon-frontend"])
     assert hows(response) == ["recovered"] and not world.book.open()
 
 
@@ -177,6 +183,18 @@ def test_where_nothing_is_found_people_are_told_that_and_nobody_is_stopped(emerg
     assert hows(response) == ["recovered"] and response.incident.state == "recovered"
     assert response.incident.title == "reported as critical, and nothing was found that is not well"
     assert "nothing that is not well" in emergency.told[0] and emergency.runtime.done == []
+
+
+def test_where_nothing_is_found_nobody_is_woken_and_it_is_over_at_once(emergency: Emergency) -> None:
+    post = Post()
+    urls = f"json://127.0.0.1:{post.port}/alerts"
+    settings = load_settings(ARCHON_HOME=emergency.settings.home, ARCHON_RUNTIME="processes", ARCHON_ALERT_URLS=urls)
+    emergency.notify = lambda incident, said: tell_people(settings, incident, said, None)  # type: ignore[method-assign]
+    emergency.world.broken = set()
+    with serving(post):
+        assert emergency.respond().notified == "2 sent"
+    assert [title.split()[1] for title in post.titles()] == ["WARNING:", "RESOLVED"]
+    assert all("nothing was found that is not well" in title for title in post.titles())
 
 
 def test_for_an_external_service_nobody_is_stopped(emergency: Emergency) -> None:
