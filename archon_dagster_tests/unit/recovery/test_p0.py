@@ -202,7 +202,7 @@ def test_for_an_external_service_nobody_is_stopped(emergency: Emergency) -> None
     assert hows(emergency.respond()) == ["escalated"] and emergency.runtime.done == []
 
 
-def test_what_cannot_be_recovered_is_handed_to_a_person(emergency: Emergency) -> None:
+def test_what_cannot_be_recovered_needs_a_person(emergency: Emergency) -> None:
     emergency.world.effect = emergency.world.useless
     assert hows(emergency.respond()) == ["escalated"] and emergency.states() == {"running"}
 
