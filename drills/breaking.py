@@ -151,9 +151,9 @@ def kill_the_worker(platform: Platform) -> Doubt:
 
     def act() -> None:
         worker = WorkerFile(platform.home).read()
-        if worker is None or not worker.lives:
+        if worker is None or worker.is_dead:
             raise TooLate("there was no process at work that could be killed")
-        psutil.Process(worker.pid).kill()
+        psutil.Process(worker.process.pid).kill()
 
     doubt = _in_mid_ladder(platform, "restart", act)
     damage_configuration(platform)

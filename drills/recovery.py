@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import httpx
 
 from archon_dagster.errors import ArchonError
+from archon_dagster.recovery.actions import ACTS
 from archon_dagster.recovery.incident import Incident
 from drills.checks import not_shown
 from drills.faults import Fault
@@ -116,8 +117,15 @@ def _judge(row: Row, fault: Fault, incident: Incident, begun: datetime) -> None:
         row.problems.append(f"{incident.state}: {incident.events[-1].text[:300]}")
     if incident.kind != fault.kind:
         row.problems.append(f"taken for {incident.kind}, it is {fault.kind}")
-    if not any(event.step and event.step.verb == "evidence" for event in incident.events):
-        row.problems.append("no evidence was kept")
+    if not evidence_came_first(incident):
+        row.problems.append("no evidence was kept before the first action")
+
+
+def evidence_came_first(incident: Incident) -> bool:
+    """Whether it was kept, and nothing was touched before that."""
+    kept = next(iter(incident.done("evidence")), None)
+    first = next(iter(incident.begun(ACTS, ever=True)), None)
+    return kept is not None and (first is None or incident.events.index(kept) < incident.events.index(first))
 
 
 def _objective(incident: Incident) -> float | None:

@@ -9,5 +9,5 @@
     recover      one step after the other, written down before it is done
     actions      what is done; evidence, files: what is kept before that
     automation   the switch
-    report, alerting, p0, site                                                 what people see and ask for
+    report, alerting, by_hand, p0, site                                        what people see and ask for
 """

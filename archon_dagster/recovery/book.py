@@ -60,9 +60,13 @@ class Book:
         """Those that are not over, oldest first."""
         return [incident for incident in reversed(self.all()) if incident.is_open]
 
+    def here(self) -> list[Incident]:
+        """The open ones of this platform: not those of another site, which are looked at by its own recovery only."""
+        return [incident for incident in self.open() if not incident.elsewhere]
+
     def covering(self, service: str) -> Incident | None:
-        """The open incident that a service's own failure belongs to."""
-        return next((one for one in self.open() if _covers(one, service)), None)
+        """The open incident of this platform that a service's own failure belongs to."""
+        return next((one for one in self.here() if _covers(one, service)), None)
 
     def get(self, incident_id: str) -> Incident:
         """One incident by its id or a unique beginning of it; :class:`ConfigurationError` where there is none."""
@@ -80,10 +84,10 @@ class Book:
         return sorted(self.directory.glob(f"*/{_DAMAGED}"))
 
     def recent(self, now: datetime, within: timedelta = timedelta(hours=1)) -> dict[str, int]:
-        """How often each service was acted on lately, in any incident."""
+        """How often each service of this platform was acted on lately, in any incident."""
         counts: dict[str, int] = {}
         for incident in self.all():
-            for event in incident.begun(ACTIONS):
+            for event in () if incident.elsewhere else incident.begun(ACTIONS, ever=True):
                 if event.step is not None and now - event.at < within:
                     for service in event.step.services:
                         counts[service] = counts.get(service, 0) + 1

@@ -27,6 +27,8 @@ from archon_dagster.stores.base import StoreName
 HOLDER: dict[str, str] = {service.store: service.name for service in CATALOGUE if service.store}
 """The service that holds a store."""
 
+SILENT = "the backup repository does not answer"
+
 Allowed = Callable[[Step], Decision]
 
 
@@ -47,9 +49,9 @@ def next_step(
     todo = commands(incident, proofs, findings.backups)
     backup = findings.backups.get(store, "")
     if not backup and not findings.backups_known:
-        why = f"{said}; and the backup repository does not answer"
-        if findings.at - incident.opened < timedelta(seconds=policy.lock_limit):
-            return Wait(findings.at + AGAIN, why)
+        why, limit = f"{said}; and {SILENT}", timedelta(seconds=policy.lock_limit)
+        if findings.at - (incident.noted_since_action(SILENT) or findings.at) < limit:
+            return Wait(findings.at + AGAIN, why, f"{SILENT}; a person is asked after {limit}")
         return Escalate(why, (*todo, "archon backups"))
     if not backup:
         return Escalate(f"{said}; and there is no good backup of the {store}", (*todo, "archon backups"))
@@ -89,8 +91,8 @@ def commands(incident: Incident, proofs: Sequence[Proof], backups: Mapping[Store
     if dead := [part for proof in proofs if proof.kind == "cannot_load" for part in proof.parts or ("<name>",)]:
         named = ", ".join(f"collections/{part}" for part in dict.fromkeys(dead))
         first.append(f"stop {holder}, move {named} out of its storage, start it, then:")
-    restores = (restore_command(proof, backups) for proof in proofs)
-    return tuple(dict.fromkeys(filter(None, (*first, *restores))))
+    restores = (command for proof in proofs for command in restore_commands(proof, backups))
+    return tuple(dict.fromkeys((*first, *restores)))
 
 
 def still_aside(incident: Incident, findings: Findings) -> tuple[Proof, ...]:
@@ -103,15 +105,15 @@ def still_aside(incident: Incident, findings: Findings) -> tuple[Proof, ...]:
     return (Proof("vectors", "gone", f"set aside: {', '.join(left)}", left),) if left else ()
 
 
-def restore_command(proof: Proof, backups: Mapping[StoreName, str]) -> str:
-    """What a person types to get back what is proven lost; empty where no backup has it."""
+def restore_commands(proof: Proof, backups: Mapping[StoreName, str]) -> tuple[str, ...]:
+    """What a person types to get back what is proven lost, and no more than that; nothing where no backup has it."""
     backup = backups.get(proof.store)
     if backup is None:
-        return ""
+        return ()
     parts = _parts([proof])
-    if len(parts) == 1:
-        return command(backup, (), ("--collection", parts[0]))
-    return command(backup, (proof.store,))
+    if parts:
+        return tuple(command(backup, (), ("--collection", part)) for part in parts)
+    return (command(backup, (proof.store,)),)
 
 
 def _parts(proofs: Sequence[Proof]) -> tuple[str, ...]:

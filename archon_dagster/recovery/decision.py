@@ -16,10 +16,15 @@ UNSTEADY = "keeps failing and coming back: the incident stays open until it has 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing now. :param until: when to look again; ``None``: when something changes."""
+    """Nothing now.
+
+    :param until: when to look again; ``None``: when something changes.
+    :param noted: what the incident is to say of it, once: how long it lasts is counted from there.
+    """
 
     until: datetime | None
     why: str
+    noted: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,32 +7,21 @@ from its timeline, so that the file on disk is all that is needed to go on after
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
-
 from archon_dagster.platform.objectives import RTO, Objective
-from archon_dagster.stores.base import StoreName
+from archon_dagster.platform.recovery_settings import PRIMARY
+from archon_dagster.recovery.event import ACTIONS, Event, EventKind, Step, Strict, Verb
+
+__all__ = ["ACTIONS", "TITLES", "Event", "EventKind", "Incident", "Kind", "Step", "Verb", "new_id", "open_incident"]
 
 Kind = Literal["single_service", "store_lost", "store_corrupt", "complete_failure", "external"]
-Verb = Literal["evidence", "copy_aside", "set_aside", "restart", "recreate", "start_all", "restore"]
-EventKind = Literal[
-    "detected",  # the first bad sample
-    "confirmed",  # it is believed
-    "classified",  # what it is turned out to be something else
-    "started",  # an action begins
-    "finished",  # it ended, well or not
-    "note",  # worth knowing, and no action
-    "escalated",  # a person is needed
-    "relapsed",  # it was over, and is not
-    "recovered",
-    "merged",  # it is part of another incident now
-]
 
-ACTIONS: frozenset[Verb] = frozenset({"restart", "recreate", "start_all", "restore"})
-"""What may change the platform, and so counts as an attempt; the others only look, copy or move aside."""
+_OPENS: tuple[EventKind, ...] = ("relapsed", "asked", "classified")
+"""What opens an incident again, also one that was handed to a person: what they were told is no longer all."""
 
 TITLES: dict[Kind, str] = {
     "single_service": "single service failure",
@@ -50,60 +39,17 @@ _OBJECTIVES: dict[Kind, str] = {
 }
 """The row of the runbook's table; nobody here can promise anything about an external service."""
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
-
-
-class Step(_Strict):
-    """One thing to do.
-
-    :param services: whom it is done to. :param store: whose data it is about.
-    :param parts: collections it is about; none: the store as a whole.
-    :param backup: what is restored.
-    """
-
-    verb: Verb
-    services: tuple[str, ...] = ()
-    store: StoreName | None = None
-    parts: tuple[str, ...] = ()
-    backup: str = ""
-
-    def __str__(self) -> str:
-        whom = ", ".join(self.services)
-        what = f" ({', '.join(self.parts)})" if self.parts else ""
-        said: dict[Verb, str] = {
-            "evidence": f"capture evidence of {whom}",
-            "copy_aside": f"copy the files of {whom}{what} aside",
-            "set_aside": f"set damaged files of {whom} aside{what}",
-            "restart": f"restart {whom}",
-            "recreate": f"recreate {whom}",
-            "start_all": f"start everything in order: {whom}",
-            "restore": f"restore {self.store}{what} from backup {self.backup}",
-        }
-        return said[self.verb]
+_SITE_OBJECTIVE = "data center outage"
+_EVIDENCE_TRIES = 2
 
 
-class Event(_Strict):
-    """One line of the timeline.
-
-    :param ok: how an action ended. :param seconds: how long it took.
-    """
-
-    at: AwareDatetime
-    kind: EventKind
-    text: str = ""
-    step: Step | None = None
-    ok: bool | None = None
-    seconds: float | None = None
-
-
-class Incident(_Strict):
+class Incident(Strict):
     """One incident.
 
     :param roots: services that failed on their own. :param services: everybody concerned, the roots first.
     :param commands: what a person can type, where one is needed.
     :param manual: a person has asked for it; it does not begin again when the same fails later.
+    :param site: where a disaster recovery was asked for; empty: an incident of this platform, as every other one.
     """
 
     id: str
@@ -113,26 +59,34 @@ class Incident(_Strict):
     events: tuple[Event, ...] = ()
     commands: tuple[str, ...] = ()
     manual: bool = False
+    site: str = ""
 
     # what it is
 
     @property
+    def elsewhere(self) -> bool:
+        """It is about another site: what is seen of this platform says nothing about it."""
+        return self.site not in ("", PRIMARY)
+
+    @property
     def title(self) -> str:
         """In a few words."""
-        return f"{TITLES[self.kind]}: {', '.join(self.roots)}"
+        if not self.roots:
+            return "reported as critical, and nothing was found that is not well"
+        where = f" at site {self.site}" if self.elsewhere else ""
+        return f"{TITLES[self.kind]}{where}: {', '.join(self.roots)}"
 
     @property
     def objective(self) -> tuple[str, Objective] | None:
         """The row of the RTO table that it is measured against."""
-        row = _OBJECTIVES.get(self.kind)
+        row = _SITE_OBJECTIVE if self.site else _OBJECTIVES.get(self.kind)
         return (row, RTO[row]) if row else None
 
     @property
     def state(self) -> Literal["open", "escalated", "recovered", "merged"]:
         """Where it stands."""
-        last = self._last("escalated", "relapsed", "recovered", "merged")
-        kind = last.kind if last else "relapsed"
-        return "open" if kind == "relapsed" else kind  # type: ignore[return-value]
+        last = self._last(*_OPENS, "escalated", "recovered", "merged")
+        return "open" if last is None or last.kind in _OPENS else last.kind  # type: ignore[return-value]
 
     @property
     def is_open(self) -> bool:
@@ -186,7 +140,7 @@ class Incident(_Strict):
     @property
     def attempts(self) -> int:
         """How many actions were begun; one that was killed counts, for it may be why."""
-        return len(self.begun(ACTIONS))
+        return len(self.begun(ACTIONS, ever=True))
 
     @property
     def interrupted(self) -> Step | None:
@@ -198,6 +152,17 @@ class Incident(_Strict):
     def last_action(self) -> Event | None:
         """The end of the last action, or its beginning where it never ended."""
         return next((event for event in reversed(self.events) if event.step and event.step.verb in ACTIONS), None)
+
+    def noted_since_action(self, beginning: str) -> datetime | None:
+        """When such a note was first written since the last action, or since it began or was begun anew."""
+        found = None
+        for event in reversed(self.events):
+            acted = event.step is not None and event.step.verb in ACTIONS
+            if acted or event.kind in ("confirmed", "relapsed", "asked"):
+                break
+            if event.kind == "note" and event.text.startswith(beginning):
+                found = event.at
+        return found
 
     def tried(self, step: Step) -> tuple[Event, ...]:
         """The beginnings of actions of the same kind on the same thing: what is limited.
@@ -218,12 +183,16 @@ class Incident(_Strict):
         """Whether files were set aside after that: what failed before may work now."""
         return any(event.at >= at for event in self.done("set_aside"))
 
-    def begun(self, verbs: Iterable[Verb], service: str = "") -> tuple[Event, ...]:
-        """The beginnings of such steps, of one service where it is named."""
+    def begun(self, verbs: Iterable[Verb], service: str = "", *, ever: bool = False) -> tuple[Event, ...]:
+        """The beginnings of such steps, of one service where it is named.
+
+        :param ever: also of those from before a person has asked for another try, with which the attempts begin anew.
+        """
         wanted = frozenset(verbs)
+        asked = 0 if ever else max((i for i, event in enumerate(self.events) if event.kind == "asked"), default=0)
         return tuple(
             event
-            for event in self.events
+            for event in self.events[asked:]
             if event.kind == "started"
             and event.step is not None
             and event.step.verb in wanted
@@ -238,12 +207,22 @@ class Incident(_Strict):
             if event.kind == "finished" and event.ok and event.step is not None and event.step.verb == verb
         )
 
-    @property
-    def has_evidence(self) -> bool:
-        """Evidence was captured since it began, or began again."""
-        begin = max(i for i, event in enumerate(self.events) if event.kind in ("confirmed", "relapsed"))
-        later = self.events[begin:]
-        return any(e.kind == "finished" and e.step is not None and e.step.verb == "evidence" for e in later)
+    def without_evidence(self, services: Iterable[str]) -> tuple[str, ...]:
+        """Of whom no evidence was captured yet, in this try. Where that has failed twice it is done without."""
+        ends = [e for e in self._this_try() if e.kind == "finished" and e.step and e.step.verb == "evidence"]
+        had = {name for event in ends if event.ok and event.step for name in event.step.services}
+        failed = Counter(name for event in ends if not event.ok and event.step for name in event.step.services)
+        return tuple(name for name in services if name not in had and failed[name] < _EVIDENCE_TRIES)
+
+    def _this_try(self) -> tuple[Event, ...]:
+        """The events since it began, or began again in any way."""
+        begin, handed = 0, False
+        for place, event in enumerate(self.events):
+            if event.kind in ("confirmed", "relapsed", "asked") or (event.kind == "classified" and handed):
+                begin = place
+            if event.kind in (*_OPENS, "escalated"):
+                handed = event.kind == "escalated"
+        return self.events[begin:]
 
     def _last(self, *kinds: EventKind) -> Event | None:
         return next((event for event in reversed(self.events) if event.kind in kinds), None)
@@ -258,6 +237,10 @@ class Incident(_Strict):
         """The same with a line of words."""
         return self.with_event(Event(at=at, kind=kind, text=text))
 
+    def opened_again(self, at: datetime, kind: EventKind, text: str) -> Incident:
+        """The same, and no longer what a person was told to type."""
+        return self.model_copy(update={"commands": ()}).note(at, kind, text)
+
 
 def open_incident(
     kind: Kind,
@@ -268,13 +251,16 @@ def open_incident(
     text: str = "",
     *,
     manual: bool = False,
+    site: str = "",
 ) -> Incident:
     """A new incident, confirmed now."""
     events = (
         *((Event(at=min(first_seen, now), kind="detected", text="first bad sample"),) if first_seen else ()),
         Event(at=now, kind="confirmed", text=text),
     )
-    return Incident(id=new_id(now), kind=kind, roots=roots, services=services, events=events, manual=manual)
+    return Incident(
+        id=new_id(now), kind=kind, roots=roots, services=services, events=events, manual=manual, site=site
+    )  # fmt: skip
 
 
 def new_id(now: datetime) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from archon_dagster.health import windows
 from archon_dagster.platform import whole_files
 from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.platform.services import BY_NAME
@@ -25,8 +26,7 @@ STOPPING = 300.0  # seconds from the note to the recovery: services are stopped 
 @contextmanager
 def isolated(settings: Settings, runtime: Runtime, say: Callable[[str], None]) -> Iterator[tuple[str, ...]]:
     """Stop the running services that do not matter for the block; they come back whatever happens in it."""
-    running = [status.service for status in runtime.status() if status.state == "running"]
-    names = tuple(name for name in running if name in BY_NAME and not BY_NAME[name].essential)
+    names = dispensable(settings, runtime)
     if not names:
         yield ()
         return
@@ -40,8 +40,18 @@ def isolated(settings: Settings, runtime: Runtime, say: Callable[[str], None]) -
         say(f"started again: {', '.join(back) or 'nobody, they run already'}")
 
 
+def dispensable(settings: Settings, runtime: Runtime) -> tuple[str, ...]:
+    """The running services that do not matter in an emergency; not those on which somebody works."""
+    running = [status.service for status in runtime.status() if status.state == "running"]
+    held = windows.reasons(running, settings, time.time())
+    return tuple(name for name in running if name in BY_NAME and not BY_NAME[name].essential and name not in held)
+
+
 def bring_back(settings: Settings, runtime: Runtime) -> tuple[str, ...]:
-    """Start what an isolation has stopped, this one's or one that was killed; which services that were."""
+    """Start what an isolation has stopped, this one's or one that was killed; which services that were.
+
+    Who is in a maintenance window by now is left to whoever works there.
+    """
     file = _note(settings.home)
     try:
         names = tuple(str(name) for name in json.loads(file.read_bytes()))
@@ -49,7 +59,8 @@ def bring_back(settings: Settings, runtime: Runtime) -> tuple[str, ...]:
         return ()
     except (ValueError, TypeError):
         names = tuple(name for name in runtime.services() if name in BY_NAME and not BY_NAME[name].essential)
-    there = tuple(name for name in names if name in runtime.services())
+    held = windows.reasons(names, settings, time.time())
+    there = tuple(name for name in names if name in runtime.services() and name not in held)
     if there:
         runtime.up(*there)
     file.unlink(missing_ok=True)

@@ -22,12 +22,13 @@ from archon_dagster.recovery.actions import Hands
 from archon_dagster.recovery.alerting import alert_of, outcome_of, subject
 from archon_dagster.recovery.assets import record
 from archon_dagster.recovery.book import Book
+from archon_dagster.recovery.by_hand import recover_by_hand
 from archon_dagster.recovery.incident import Incident, Verb
 from archon_dagster.recovery.looking import fresh
 from archon_dagster.recovery.p0 import p0_response
 from archon_dagster.recovery.recover import ALL_VERBS, SERVICE_VERBS, STORE_VERBS, Outcome, Recovery, respond
 from archon_dagster.recovery.site import SiteRequest, SiteTools, recover_site, site_settings
-from archon_dagster.recovery.tools import WorkerFile, first_due, recovery_of
+from archon_dagster.recovery.tools import WorkerFile, recovery_of
 from archon_dagster.resources import EXECUTOR, PLATFORM_POOL, Operations
 
 T = TypeVar("T")
@@ -65,11 +66,15 @@ class DisasterConfig(dg.Config):
 def _recovery_job(name: str, verbs: frozenset[Verb], runtime: str, description: str) -> dg.JobDefinition:
     @dg.op(name=f"{name}_steps", pool=PLATFORM_POOL, description=description)
     def steps(context: dg.OpExecutionContext, config: IncidentConfig, operations: Operations) -> None:
-        def work(settings: Settings, recovery: Recovery) -> list[Outcome]:
-            incident = recovery.book.get(config.incident) if config.incident else first_due(recovery)
-            return respond(recovery, incident.id, verbs) if incident is not None else []
+        by_hand = is_by_hand(context.run)
 
-        conclude(context, operations.settings(), _in_run(context, operations, work), about=config.incident)
+        def work(settings: Settings, recovery: Recovery) -> list[Outcome]:
+            if by_hand:
+                return recover_by_hand(recovery, verbs, config.incident)
+            return respond(recovery, config.incident, verbs)
+
+        outcomes = _in_run(context, operations, work)
+        conclude(context, operations.settings(), outcomes, about=config.incident, by_hand=by_hand)
 
     @dg.job(
         name=name,
@@ -113,12 +118,11 @@ def respond_to_p0(context: dg.OpExecutionContext, config: P0Config, operations: 
 
     def work(settings: Settings, recovery: Recovery) -> list[Outcome]:
         def notify(incident: Incident, said: str) -> str:
-            return _notify(settings, incident, said, link)
+            return tell_people(settings, incident, said, link)
 
-        done = p0_response(config.description, recovery, settings, open_runtime(settings), notify)
-        return list(done.outcomes) or [Outcome(done.incident, "recovered", "nothing was found broken")]
+        return list(p0_response(config.description, recovery, settings, open_runtime(settings), notify).outcomes)
 
-    conclude(context, operations.settings(), _in_run(context, operations, work))
+    conclude(context, operations.settings(), _in_run(context, operations, work), by_hand=True)
 
 
 @dg.op(pool=PLATFORM_POOL, description="Start a site, restore what is missing there, look whether it is well.")
@@ -163,6 +167,11 @@ JOBS = [restart_failed_services, recover_store, full_recovery, p0_response_job, 
 RECOVERIES = tuple(job.name for job in JOBS)
 
 
+def is_by_hand(run: dg.DagsterRun) -> bool:
+    """Whether a person has launched it: it is not the sensor's, or it is one of the sensor's launched again."""
+    return INCIDENT_TAG not in run.tags or run.parent_run_id is not None
+
+
 def _in_run(
     context: dg.OpExecutionContext,
     operations: Operations,
@@ -191,32 +200,50 @@ def _in_run(
         ) from error
 
 
-def conclude(context: dg.OpExecutionContext, settings: Settings, outcomes: list[Outcome], *, about: str = "") -> None:
+def conclude(
+    context: dg.OpExecutionContext,
+    settings: Settings,
+    outcomes: list[Outcome],
+    *,
+    about: str = "",
+    by_hand: bool = False,
+) -> None:
     """Show what came of it; a run whose incident needs a person is red.
 
     :param about: the incident that the run was started for; what it met besides has its own alert, and no say in its
         colour. Empty: it was started for whatever is broken.
+    :param by_hand: a person has launched it, and takes green for *mended*: red while anything is still open.
     """
     book = Book(settings.home)
-    for outcome in outcomes:
-        record(context, book, book.get(outcome.incident.id))
+    now = {one.incident.id: book.get(one.incident.id) for one in outcomes}
+    for incident in now.values():
+        record(context, book, incident)
     said = [f"{one.incident.id} {one.incident.title}: {one.how}, {one.why}" for one in outcomes]
-    context.log.info("\n".join(said) or "nothing is broken that something could be done about")
-    handed = [one for one in outcomes if one.how == "escalated" and about in ("", one.incident.id)]
-    if handed:
-        commands = [command for one in handed for command in book.get(one.incident.id).commands]
+    context.log.info("\n".join(said) or "nothing is broken")
+    mine = [one for one in outcomes if about in ("", one.incident.id)]
+    left = [one for one in mine if one.how == "escalated" or (by_hand and now[one.incident.id].is_open)]
+    if left:
+        handed = any(one.how == "escalated" for one in left)
+        commands = [command for one in left for command in now[one.incident.id].commands] or ["archon incidents"]
+        first = "a person is needed:" if handed else "something is still not well:"
         # its incident tells of it; the run of an operator's job that fails before there is one tells of itself
         context.instance.add_run_tags(context.run_id, {SEVERITY_TAG: "none"})
-        raise dg.Failure("\n".join(["a person is needed:", *said, "what to do:", *commands]), allow_retries=False)
+        raise dg.Failure("\n".join([first, *said, "what to do:", *commands]), allow_retries=False)
 
 
-def _notify(settings: Settings, incident: Incident, said: str, link: str | None) -> str:
+def tell_people(settings: Settings, incident: Incident, said: str, link: str | None) -> str:
+    """Tell everybody of a critical issue at once, also while alerts are silent; what came of it, in words."""
     alerting = Alerting(settings)
     if not alerting.channels:
         return "nobody was told: no channel is configured (ARCHON_ALERT_URLS)"
-    alerting.tell(Raised(replace(alert_of(incident, link), severity="critical", always=True)))
+    alert = replace(alert_of(incident, link), always=True)
+    if incident.roots:
+        alerting.tell(Raised(replace(alert, severity="critical")))
+    else:  # nothing was found: whoever reported it has still seen something
+        alerting.tell(Raised(replace(alert, severity="warning", todo=("archon health", alert.todo[-1]))))
     if not incident.is_open:
-        alerting.tell(Cleared(subject(incident), f"{outcome_of(incident)}; {said}"))
+        outcome = f"{outcome_of(incident)}; {said}" if incident.roots else said
+        alerting.tell(Cleared(subject(incident), outcome))
     return str(alerting.flush())
 
 

@@ -56,6 +56,8 @@ class _Ladder:
     recent: Mapping[str, int]
 
     def decide(self) -> Decision:
+        if self.incident.elsewhere:
+            return Wait(None, f"it is about site {self.incident.site}: launch disaster_recovery for it")
         if not (self.unwell or self.proofs):
             return self._over()
         return self._held() or self._hopeless() or self._climb()
@@ -143,7 +145,7 @@ class _Ladder:
                 f"{', '.join(self.incident.roots)} is run by somebody else: nothing is restarted or restored for it",
                 tuple(f"see what is wrong with {BY_NAME[name].title} where it runs" for name in self.incident.roots),
             )
-        if self.findings.interrupted and not self.incident.begun(("restore",)):
+        if self.findings.interrupted and not self.incident.begun(("restore",), ever=True):
             return Escalate(
                 "a restore was interrupted, and the data may be half restored", (self.findings.interrupted,)
             )
@@ -152,8 +154,14 @@ class _Ladder:
     # what is done
 
     def _climb(self) -> Decision:
-        if not self.incident.has_evidence:
-            return Step(verb="evidence", services=self.incident.services)
+        if self.incident.without_evidence(self.incident.roots):
+            return Step(verb="evidence", services=self.incident.without_evidence(self.incident.services))
+        decision = self._rung()
+        if isinstance(decision, Step) and (new := self.incident.without_evidence(decision.services)):
+            return Step(verb="evidence", services=new)  # they have joined it since
+        return decision
+
+    def _rung(self) -> Decision:
         if self.policy.level == "off":
             return self._copy_first() or self._escalate("the automatic recovery is off (ARCHON_RECOVERY)")
         complete = self.incident.kind == "complete_failure" and is_complete(self.findings)

@@ -54,7 +54,7 @@ def confirmed(settings: Settings, runtime: Runtime) -> Findings | None:
     oldest = max(60.0, STALE * float(settings.health_interval))
     if datetime.now(UTC).timestamp() - state.at > oldest:
         return None
-    return findings_of(state, settings, runtime, thorough=bool(Book(settings.home).open()))
+    return findings_of(state, settings, runtime, thorough=bool(Book(settings.home).here()))
 
 
 def fresh(settings: Settings, runtime: Runtime) -> Findings:

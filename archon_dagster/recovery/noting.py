@@ -10,7 +10,7 @@ from archon_dagster.health.root_cause import Depends, below
 from archon_dagster.platform.services import BY_NAME
 from archon_dagster.recovery.book import Book
 from archon_dagster.recovery.classify import Case, classify, in_order
-from archon_dagster.recovery.decision import UNSTEADY, Decision, Escalate, Recovered
+from archon_dagster.recovery.decision import UNSTEADY, Decision, Escalate, Recovered, Wait
 from archon_dagster.recovery.findings import Findings
 from archon_dagster.recovery.incident import TITLES, Incident, Step, open_incident
 from archon_dagster.recovery.ladder import next_step
@@ -36,7 +36,7 @@ def note(book: Book, findings: Findings, policy: Policy, now: datetime, relapse:
             _enter(book, case, findings, now, relapse)
     _note_unsteady(book, findings, now)
     recent = book.recent(now)
-    standing = [Standing(one, next_step(one, findings, policy, now, recent)) for one in book.open()]
+    standing = [Standing(one, next_step(one, findings, policy, now, recent)) for one in book.here()]
     left = [settled for one in standing if (settled := settle(book, one, now)) is not None]
     return sorted(left, key=lambda one: (not isinstance(one.decision, Step), _place(one.incident)))
 
@@ -64,12 +64,20 @@ def follow(book: Book, incident: Incident, findings: Findings, now: datetime) ->
 def settle(book: Book, standing: Standing, now: datetime) -> Standing | None:
     """Write down a decision that needs no action; ``None`` where the incident is over by it."""
     decision, incident = standing.decision, standing.incident
+    if isinstance(decision, Wait) and decision.noted:
+        incident = book.change(incident.id, lambda one: waiting(one, decision, now))
     if isinstance(decision, Recovered):
         book.change(incident.id, lambda one: one.note(now, "recovered", decision.why) if one.is_open else one)
         return None
     if isinstance(decision, Escalate):
         incident = book.change(incident.id, lambda one: escalated(one, decision, now))
     return Standing(incident, decision)
+
+
+def waiting(incident: Incident, decision: Wait, now: datetime) -> Incident:
+    """The incident, with what it waits for; said once."""
+    known = not decision.noted or incident.noted_since_action(decision.noted)
+    return incident if known else incident.note(now, "note", decision.noted)
 
 
 def escalated(incident: Incident, decision: Escalate, now: datetime) -> Incident:
@@ -85,7 +93,7 @@ def _ended_already(book: Book, findings: Findings) -> set[str]:
     not seen it often enough."""
     ended = set[str]()
     for one in book.all()[:50]:
-        if one.state == "recovered" and one.closed is not None:
+        if one.state == "recovered" and one.closed is not None and not one.elsewhere:
             ended |= {service for service in one.services if _knows_less(findings, service, one.closed)}
     return ended
 
@@ -103,7 +111,7 @@ def _enter(book: Book, case: Case, findings: Findings, now: datetime, relapse: f
     else:
         same = book.change(same.id, lambda one: _continued(one, case, now))
     if case.kind == "complete_failure":
-        inside = (one for one in book.open() if one.id != same.id and set(one.roots) <= set(case.services))
+        inside = (one for one in book.here() if one.id != same.id and set(one.roots) <= set(case.services))
         _merge(book, inside, same, now)
 
 
@@ -115,10 +123,25 @@ def _continued(incident: Incident, case: Case, now: datetime) -> Incident:
     """The incident with who else is concerned by now, and as what it has turned out to be."""
     others = in_order({*incident.services, *case.services} - {*incident.roots})
     grown = incident.model_copy(update={"services": (*incident.roots, *others)})
-    worse = incident.kind in ("single_service", "store_lost") and case.kind in ("store_lost", "store_corrupt")
-    if not worse or case.kind == incident.kind:
+    if case.kind not in ("store_lost", "store_corrupt"):
         return grown
-    return grown.model_copy(update={"kind": case.kind}).note(now, "classified", TITLES[case.kind])
+    if incident.kind == "complete_failure":  # it stays that, and is about more now
+        said = f"{TITLES[case.kind]}: {', '.join(case.roots)}"
+        known = any(event.kind == "classified" and event.text == said for event in incident.events)
+        return grown if known else grown.opened_again(now, "classified", said)
+    if incident.kind not in ("single_service", "store_lost") or incident.kind == case.kind:
+        return grown
+    return grown.model_copy(update={"kind": case.kind}).opened_again(now, "classified", TITLES[case.kind])
+
+
+def try_again(book: Book, incident: Incident, now: datetime) -> Incident:
+    """A person asks for it: an incident that was handed over is open again, and its attempts begin anew."""
+
+    def again(one: Incident) -> Incident:
+        handed = one.state == "escalated" and not one.elsewhere
+        return one.opened_again(now, "asked", "a run by hand: tried again") if handed else one
+
+    return book.change(incident.id, again)
 
 
 def _again(book: Book, case: Case, now: datetime, relapse: float) -> Incident | None:
@@ -140,7 +163,7 @@ def _new(case: Case, findings: Findings, now: datetime) -> Incident:
 
 def _note_unsteady(book: Book, findings: Findings, now: datetime) -> None:
     """That an incident stays open although everybody is well at times is said in it, once."""
-    for incident in book.open():
+    for incident in book.here():
         for root in set(incident.roots) & findings.flapping:
             said = f"{root} {UNSTEADY}"
             if all(event.text != said for event in incident.events):

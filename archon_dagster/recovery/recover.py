@@ -97,6 +97,11 @@ def recover(recovery: Recovery, incident_id: str, verbs: frozenset[Verb] = ALL_V
     return outcome
 
 
+def keep_evidence(recovery: Recovery, incident_id: str, services: tuple[str, ...], findings: Findings) -> None:
+    """Keep evidence before something that is no rung of the ladder."""
+    _Climb(recovery, incident_id, ALL_VERBS).act(Step(verb="evidence", services=services), findings)
+
+
 class _Climb:
     def __init__(self, recovery: Recovery, incident_id: str, verbs: frozenset[Verb]):
         self.recovery, self.id, self.verbs = recovery, incident_id, verbs
@@ -118,6 +123,8 @@ class _Climb:
                 return Outcome(incident, "elsewhere", f"next: {decision}")
             if isinstance(decision, Recovered | Escalate):
                 return self._end(incident, decision, now)
+            if decision is not None:
+                settle(self.recovery.book, Standing(incident, decision), now)
             if decision is not None and not self._waits(decision, now):
                 return Outcome(incident, "waiting", decision.why)
             if not (isinstance(decided, Step) and decided.verb == "evidence" and decision is None):
@@ -128,12 +135,13 @@ class _Climb:
         try:
             with self.recovery.hands.hold(step, incident) as remark:
                 self.waited = 0.0
-                self._act(step, findings, remark)
+                self.act(step, findings, remark)
         except RepositoryBusy as busy:
             return self._locked_out(incident, busy)
         return None
 
-    def _act(self, step: Step, findings: Findings, remark: str) -> None:
+    def act(self, step: Step, findings: Findings, remark: str = "") -> None:
+        """Write it down, do it, write down how it ended."""
         begun = self.recovery.clock()
         incident = self._write(Event(at=begun, kind="started", text=remark, step=step))
         try:
@@ -158,11 +166,11 @@ class _Climb:
     def _locked_out(self, incident: Incident, busy: RepositoryBusy) -> Wait | Escalate:
         now = self.recovery.clock()
         limit = timedelta(seconds=self.recovery.policy().lock_limit)
-        since = incident.last_action.at if incident.last_action else incident.opened
-        if now - since > limit:
-            return Escalate(f"somebody else has kept the platform for too long: {busy.what}", ("archon status",))
-        if not incident.events[-1].text.startswith(WAITS):  # said once, not every few seconds
+        since = incident.noted_since_action(WAITS)
+        if since is None:  # said once, not every few seconds
             self._write(Event(at=now, kind="note", text=f"{WAITS}{busy.what}; a person is asked after {limit}"))
+        elif now - since > limit:
+            return Escalate(f"somebody else has kept the platform for too long: {busy.what}", ("archon status",))
         return Wait(now + AGAIN, busy.what)
 
     def _waits(self, wait: Wait, now: datetime) -> bool:

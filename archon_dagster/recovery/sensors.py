@@ -229,10 +229,10 @@ def _at_work(instance: dg.DagsterInstance, settings: Settings) -> dg.DagsterRun 
 
 
 def _is_dead(run_id: str, started: datetime, settings: Settings) -> bool:
-    """Its process has signed and is gone; or nobody has the turn, and it has had the time to sign."""
+    """Its process has signed and is certainly gone; or nobody has the turn, and it has had the time to sign."""
     worker = WorkerFile(settings.home).read()
     if worker is not None and worker.run == run_id:
-        return not worker.lives and not Book(settings.home).at_work
+        return worker.is_dead and not Book(settings.home).at_work
     return datetime.now(UTC) - started > GRACE and not Book(settings.home).at_work
 
 

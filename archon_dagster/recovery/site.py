@@ -27,8 +27,10 @@ from archon_dagster.platform.settings import Settings, settings_of
 from archon_dagster.recovery.actions import Hands, Result
 from archon_dagster.recovery.book import Book
 from archon_dagster.recovery.data_loss import HOLDER
+from archon_dagster.recovery.decision import Escalate
 from archon_dagster.recovery.findings import Findings
 from archon_dagster.recovery.incident import Event, Incident, Step, open_incident
+from archon_dagster.recovery.noting import escalated
 from archon_dagster.recovery.report import write_report
 from archon_dagster.repository.manifest import Manifest
 from archon_dagster.restore.request import CONFIRMATION
@@ -106,9 +108,13 @@ class _Site:
         services = tools.context.runtime.services() or tuple(HOLDER.values())
         said = f"disaster recovery of site {request.site} from {manifest.id if manifest else 'no backup'}, on demand"
         names = tuple(name for name in services if name in BY_NAME)
-        made = open_incident("complete_failure", names, names, tools.clock(), text=said, manual=True)
+        now = tools.clock()
+        made = open_incident("complete_failure", names, names, now, text=said, manual=True, site=request.site)
         self.id = tools.book.add(made).id
         self.services = names
+        for one in tools.book.open():
+            if one.elsewhere and one.site == request.site and one.id != self.id:  # nobody else ever looks at it again
+                tools.book.change(one.id, lambda it: it.note(now, "merged", f"tried again: see incident {self.id}"))
 
     def run(self) -> Incident:
         try:
@@ -117,6 +123,9 @@ class _Site:
                 self._do(Step(verb="start_all", services=self._broken()))
             self._restore()
             self._judge()
+        except Exception as error:
+            self._hand_over(f"it broke off: {error}")
+            raise
         finally:
             incident = self.tools.book.get(self.id)
             write_report(self.tools.book, incident, self.tools.clock())
@@ -154,14 +163,16 @@ class _Site:
         outside = [name for name in findings.unwell if BY_NAME[name].external]
         if own or any(event.step is not None and event.step.verb == "restore" for event in failed):
             said = "; ".join(findings.unwell[name].detail for name in own) or failed[-1].text.partition("\n")[0]
-            commands = ("archon health", "archon status")
-            self.tools.book.change(
-                self.id,
-                lambda one: one.model_copy(update={"commands": commands}).note(now, "escalated", f"not well: {said}"),
-            )
+            self._hand_over(f"not well: {said}")
             return
         rest = f"; not well, and somebody else's: {', '.join(outside)}" if outside else ""
         self.tools.book.change(self.id, lambda one: one.note(now, "recovered", f"every service of ours is well{rest}"))
+
+    def _hand_over(self, why: str) -> None:
+        now, site = self.tools.clock(), self.request.site
+        look = ("archon health", "archon status") if site == PRIMARY else (f"see what is wrong at site {site}",)
+        asked = Escalate(why, (*look, f"then launch disaster_recovery again, with site: {site}"))
+        self.tools.book.change(self.id, lambda one: escalated(one, asked, now))
 
     def _do(self, step: Step) -> Result:
         begun = self.tools.clock()

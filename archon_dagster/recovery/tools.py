@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,17 +12,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from archon_dagster.context import OperationContext
 from archon_dagster.platform import automation, whole_files
-from archon_dagster.platform.runtime.identity import birth, lives
 from archon_dagster.platform.runtime.protocol import Runtime
 from archon_dagster.platform.settings import Settings
 from archon_dagster.recovery.actions import Hands
 from archon_dagster.recovery.book import Book
 from archon_dagster.recovery.hands_off import left_alone
-from archon_dagster.recovery.incident import Incident, Step
 from archon_dagster.recovery.looking import fresh
-from archon_dagster.recovery.noting import note
 from archon_dagster.recovery.policy import Policy, policy_of
 from archon_dagster.recovery.recover import Recovery
+from archon_dagster.repository.identity import Process, certainly_dead, this_process
 
 
 def recovery_of(
@@ -62,12 +59,6 @@ def policy_now(settings: Settings, now: datetime) -> Policy:
     return policy_of(settings, str(pause) if pause else "")
 
 
-def first_due(recovery: Recovery) -> Incident | None:
-    """Look now, without waiting for the monitor; the incident about which something can be done first."""
-    standing = note(recovery.book, recovery.look(), recovery.policy(), recovery.clock(), recovery.relapse)
-    return next((one.incident for one in standing if isinstance(one.decision, Step)), None)
-
-
 def _wait(cancel: threading.Event, seconds: float) -> None:
     cancel.wait(seconds)
 
@@ -78,13 +69,15 @@ class Worker(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     run: str
-    pid: int
-    born: str
+    process: Process
 
     @property
-    def lives(self) -> bool:
-        """Whether that process is still there, on this host."""
-        return lives(self.pid, self.born)
+    def is_dead(self) -> bool:
+        """Whether that process is certainly gone.
+
+        Of one in another container nothing is known here, so it is not: there Dagster sees that a run has ended.
+        """
+        return certainly_dead(self.process)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +92,7 @@ class WorkerFile:
 
     def sign(self, run: str) -> None:
         """This process works for that run."""
-        worker = Worker(run=run, pid=os.getpid(), born=birth(os.getpid()) or "")
+        worker = Worker(run=run, process=this_process())
         whole_files.replace(self.path, worker.model_dump_json().encode())
 
     def read(self) -> Worker | None:

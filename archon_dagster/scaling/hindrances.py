@@ -20,7 +20,7 @@ def hindrances(service: str, settings: Settings, now: datetime) -> list[str]:
     if pause := automation.paused(settings.home, now):
         found.append(f"the automation is paused {pause}")
     found += windows.reasons([service], settings, now.timestamp()).values()
-    found += [f"incident {one.id} is open: {one.title}" for one in Book(settings.home).open()]
+    found += [f"incident {one.id} is open: {one.title}" for one in Book(settings.home).here()]
     if work := at_work.purpose(settings):
         found.append(f"{work} is at work")
     return found

@@ -11,10 +11,12 @@ import pytest
 from rich.console import Console
 
 from archon_dagster.platform.services import CATALOGUE
+from archon_dagster.recovery.incident import Event, Step, Verb, open_incident
 from drills import results
 from drills.faults import FAULTS, named
 from drills.kills import LARGEST_GROWTH, Kills
 from drills.letterbox import letterbox
+from drills.recovery import evidence_came_first
 from drills.results import Row
 from drills.waiting import TooLate, wait_for
 
@@ -85,3 +87,23 @@ def test_the_letterbox_tells_the_notices_of_one_incident() -> None:
             said = {"title": title, "message": f"Incident: incident/{incident}"}
             httpx.post(letters.url.replace("json:", "http:"), json=said, timeout=5).raise_for_status()
         assert letters.about("1") == ["WARNING: a", "RESOLVED: a"]
+
+
+@pytest.mark.parametrize(
+    ("verbs", "first"),
+    [
+        (("evidence", "restart"), True),
+        (("restart", "evidence"), False),
+        (("evidence",), True),
+        (("restart",), False),
+        ((), False),
+    ],
+)
+def test_evidence_counts_when_it_was_kept_before_the_first_action(verbs: tuple[Verb, ...], first: bool) -> None:
+    now = datetime.now(UTC)
+    incident = open_incident("single_service", ("qdrant",), ("qdrant",), now)
+    for verb in verbs:
+        step = Step(verb=verb, services=("qdrant",))
+        incident = incident.with_event(Event(at=now, kind="started", step=step))
+        incident = incident.with_event(Event(at=now, kind="finished", step=step, ok=True))
+    assert evidence_came_first(incident) is first

@@ -12,6 +12,7 @@ from archon_dagster.recovery.decision import Decision, Escalate, Recovered, Wait
 from archon_dagster.recovery.findings import Findings, Proof
 from archon_dagster.recovery.incident import Event, Incident, Step, open_incident
 from archon_dagster.recovery.ladder import next_step
+from archon_dagster.recovery.noting import waiting
 from archon_dagster.recovery.policy import Policy
 from archon_dagster_tests.unit.recovery.picture import (
     CANNOT_LOAD,
@@ -313,6 +314,18 @@ def test_only_the_damaged_collection_is_restored() -> None:
     )  # fmt: skip
 
 
+def test_a_person_is_given_no_more_to_restore_than_what_is_damaged() -> None:
+    """To paste `--only vectors` would put the healthy collections back to the backup too."""
+    proof = replace(GARBAGE, parts=("archon_vectors", "code_vectors"))
+    lost = picture(["qdrant"], proofs=[proof])
+    decision = Case(lost, replace(CAUTIOUS, files=frozenset())).next(lost, 0)
+    assert isinstance(decision, Escalate)
+    restores = [command for command in decision.commands if command.startswith("archon restore")]
+    assert restores == [
+        f"archon restore {BACKUP} --confirm RESTORE --collection {name}" for name in ("archon_vectors", "code_vectors")
+    ]
+
+
 def test_without_a_backup_a_person_is_asked() -> None:
     lost = picture(["postgres"], proofs=[COLLAPSED], backups={})
     decision = Case(lost, RESTORING).next(lost, 0)
@@ -394,6 +407,29 @@ def test_evidence_that_was_not_finished_is_captured_again() -> None:
     assert step(case.next(picture(["qdrant"]), 1))[0] == "evidence"
 
 
+def test_evidence_that_failed_is_tried_once_more_and_then_done_without() -> None:
+    """A full disk must not keep a service down."""
+    down = picture(["qdrant"])
+    case = Case(down, evidence=False)
+    for _ in range(2):
+        decision = case.next(down, 0)
+        assert step(decision) == ("evidence", ("qdrant",))
+        case.does(decision, 0, ok=False, text="No space left on device")
+    assert step(case.next(down, 1)) == ("restart", ("qdrant",))
+
+
+def test_who_joins_an_incident_leaves_evidence_before_it_is_restarted() -> None:
+    case = Case(picture(["qdrant"]))
+    case.does(case.next(picture(["qdrant"]), 0), 1)
+    case.incident = case.incident.model_copy(update={"services": ("qdrant", "archon-search")})
+    left = picture(["archon-search"])
+    assert isinstance(case.next(left, 2), Wait)  # it may come back by itself
+    decision = case.next(left, 30)
+    assert step(decision) == ("evidence", ("archon-search",))
+    case.does(decision, 31)
+    assert step(case.next(left, 32)) == ("restart", ("archon-search",))
+
+
 def test_a_restore_of_ours_that_was_killed_is_taken_up_again() -> None:
     lost = picture(["postgres"], proofs=[COLLAPSED])
     case = Case(lost, RESTORING)
@@ -405,7 +441,12 @@ def test_a_restore_of_ours_that_was_killed_is_taken_up_again() -> None:
 def test_a_repository_that_does_not_answer_is_waited_for_and_not_taken_for_one_without_backups() -> None:
     lost = replace(picture(["postgres"], proofs=[COLLAPSED], backups={}), backups_known=False)
     case = Case(lost, RESTORING)
-    assert isinstance(case.next(lost, 0), Wait)
-    later = replace(lost, at=at(601))
-    decision = case.next(later, 601)
+    for now in (5_000, 5_599):  # it was lost long before; what counts is how long the repository is silent
+        decision = case.next(replace(lost, at=at(now)), now)
+        assert isinstance(decision, Wait)
+        case.incident = waiting(case.incident, decision, at(now))
+    assert [event.text for event in case.incident.events if event.kind == "note"] == [
+        "the backup repository does not answer; a person is asked after 0:10:00"
+    ]
+    decision = case.next(replace(lost, at=at(5_601)), 5_601)
     assert isinstance(decision, Escalate) and "does not answer" in decision.why

@@ -16,8 +16,8 @@ from archon_dagster.health.root_cause import below
 from archon_dagster.platform.services import BY_NAME
 from archon_dagster.recovery.book import Book
 from archon_dagster.recovery.findings import Findings, Proof
-from archon_dagster.recovery.incident import ACTIONS, Event, Incident, Step
-from archon_dagster.recovery.noting import Standing, note
+from archon_dagster.recovery.incident import ACTIONS, Event, Incident, Step, open_incident
+from archon_dagster.recovery.noting import Standing, note, try_again
 from archon_dagster.recovery.policy import Policy
 from archon_dagster_tests.unit.recovery.picture import (
     BACKUPS,
@@ -26,6 +26,7 @@ from archon_dagster_tests.unit.recovery.picture import (
     EMPTY_GRAPH,
     EVERYBODY,
     GARBAGE,
+    OWN,
     RESTORING,
     START,
     picture,
@@ -40,13 +41,17 @@ Ending = Literal["well", "badly", "killed"]
 
 @dataclass(frozen=True)
 class Moment:
-    """What is found, so many times in a row; how the steps that follow end, and the seconds between two looks."""
+    """What is found, so many times in a row; how the steps that follow end, and the seconds between two looks.
+
+    :param asked: a person launches a recovery by hand.
+    """
 
     findings: Findings
     ending: Ending
     seconds: float
     paused: bool
     times: int
+    asked: bool
 
 
 @st.composite
@@ -69,6 +74,7 @@ def moments(draw: st.DrawFn) -> Moment:
         draw(st.sampled_from([1.0, 15.0, 60.0, 2000.0])),
         draw(st.integers(0, 9)) == 0,
         draw(st.integers(1, 8)),
+        draw(st.integers(0, 9)) == 0,
     )
 
 
@@ -85,9 +91,13 @@ POLICIES = st.builds(
 def test_whatever_the_order_of_findings(story: list[Moment], policy: Policy) -> None:
     with tempfile.TemporaryDirectory() as home:
         book, now = Book(Path(home)), START
+        away = book.add(open_incident("complete_failure", OWN, OWN, now, manual=True, site="standby"))
         for moment in (moment for scene in story for moment in [scene] * scene.times):
             findings = replace(moment.findings, at=now)
             mine = replace(policy, paused="by ann" if moment.paused else "")
+            _within_the_caps(book, policy)
+            if moment.asked:  # the attempts begin anew
+                [try_again(book, one, now) for one in book.here()]
             standing = note(book, findings, mine, now, relapse=15.0)
             _one_incident_for_each_root(book)
             doing = [one for one in standing if isinstance(one.decision, Step)]
@@ -95,8 +105,8 @@ def test_whatever_the_order_of_findings(story: list[Moment], policy: Policy) -> 
                 _allowed(one, findings, mine)
                 _do(book, one, moment.ending, now)
             now += timedelta(seconds=moment.seconds)
-        for incident in book.all():
-            _within_the_cap(incident, policy)
+        _within_the_caps(book, policy)
+        assert book.get(away.id) == away, "what is seen here changes what is known of another site"
 
 
 def _do(book: Book, standing: Standing, ending: Ending, now: object) -> None:
@@ -112,10 +122,11 @@ def _allowed(standing: Standing, findings: Findings, policy: Policy) -> None:
     step, incident = standing.decision, standing.incident
     assert isinstance(step, Step)
     assert not policy.paused and not findings.restoring, "it acts while it must not"
+    assert not incident.elsewhere, "it acts here for another site"
     assert not set(incident.roots) & findings.unsure.keys(), "it acts in maintenance"
     if step.verb == "evidence":
         return
-    assert incident.has_evidence, f"{step.verb} before there is evidence"
+    assert not incident.without_evidence((*incident.roots, *step.services)), f"{step.verb} before there is evidence"
     assert not any(BY_NAME[name].external for name in step.services), "it acts on an external service"
     assert policy.level != "off" or step.verb == "copy_aside"
     needed = {need for name in step.services for need in below(name)}
@@ -135,6 +146,11 @@ def _aside(incident: Incident) -> set[str]:
     return {"vectors"} if incident.done("set_aside") else set()
 
 
+def _within_the_caps(book: Book, policy: Policy) -> None:
+    for incident in book.all():
+        _within_the_cap(incident, policy)
+
+
 def _within_the_cap(incident: Incident, policy: Policy) -> None:
     services: Counter[str] = Counter()
     stores: Counter[str] = Counter()
@@ -148,7 +164,7 @@ def _within_the_cap(incident: Incident, policy: Policy) -> None:
 
 
 def _one_incident_for_each_root(book: Book) -> None:
-    roots = Counter(root for incident in book.open() for root in incident.roots)
+    roots = Counter(root for incident in book.here() for root in incident.roots)
     assert all(count == 1 for count in roots.values()), roots
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from archon_dagster.errors import ConfigurationError, ServiceError
+from archon_dagster.health.windows import open_window
 from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.recovery.actions import Result
 from archon_dagster.recovery.incident import Incident, Step
 from archon_dagster.recovery.isolation import STOPPING, bring_back, isolated, stopped_on_purpose
+from archon_dagster.recovery.jobs import tell_people
 from archon_dagster.recovery.p0 import Response, p0_response
+from archon_dagster_tests.alert_receivers import Post, serving
 from archon_dagster_tests.unit.platform_double import SwitchRuntime
 from archon_dagster_tests.unit.recovery.test_recover import Killed, World
 
@@ -41,23 +45,27 @@ class Emergency:
         return {self.runtime.states[name] for name in OTHERS}
 
 
+def hows(response: Response) -> list[str]:
+    return [one.how for one in response.outcomes]
+
+
 @pytest.fixture
 def emergency(tmp_path: Path) -> Emergency:
     return Emergency(tmp_path, {"qdrant"})
 
 
 def test_it_recovers_and_everybody_is_back(emergency: Emergency) -> None:
-    during: list[set[str]] = []
+    during: list[tuple[str, set[str]]] = []
 
     def effect(step: Step) -> Result:
-        during.append(emergency.states())
+        during.append((step.verb, emergency.states()))
         return emergency.world.mend(step)
 
     emergency.world.effect = effect
     response = emergency.respond()
-    assert during == [{"exited"}, {"exited"}]
+    assert during == [("evidence", {"running"}), ("restart", {"exited"})]
     assert emergency.states() == {"running"}
-    assert not response.needs_a_person and response.incident.state == "recovered"
+    assert hows(response) == ["recovered"] and response.incident.state == "recovered"
     assert emergency.told and "qdrant" in emergency.told[0]
     report = response.report.read_text()
     assert "reported as critical: search returns nothing" in report
@@ -122,17 +130,90 @@ def test_what_fails_after_people_were_told_that_it_is_over_is_another_incident(e
     assert [one.state for one in emergency.world.book.all()] == ["open", "recovered"]
 
 
-def test_where_nothing_is_found_people_are_told_that(emergency: Emergency) -> None:
+@pytest.mark.parametrize("besides", [{"qdrant"}, set()])
+def test_of_who_is_stopped_to_make_room_and_is_unwell_there_is_evidence(
+    emergency: Emergency, besides: set[str]
+) -> None:
+    """It hangs, and once it is stopped nobody can see why; who is well after its new start is left at that."""
+    world, up = emergency.world, emergency.runtime.up
+    world.broken = {"archon-frontend", *besides}
+
+    def started(*names: str) -> None:
+        up(*names)
+        world.broken -= set(names)
+
+    emergency.runtime.up = started  # type: ignore[method-assign]
+    world.unsure = lambda: dict.fromkeys(stopped_on_purpose(emergency.settings.home), "stopped on purpose")
+    response = emergency.respond()
+    both = ["evidence qdrant,archon-frontend", "restart qdrant"]
+    assert world.done == (both if besides else ["evidence archon-frontend"])
+    assert hows(response) == ["recovered"] and not world.book.open()
+
+
+def test_who_does_not_come_back_is_not_forgotten(emergency: Emergency) -> None:
+    up = emergency.runtime.up
+
+    def breaks(*names: str) -> None:
+        up(*names)
+        emergency.world.broken.add("archon-agents")
+
+    emergency.runtime.up = breaks  # type: ignore[method-assign]
+    response = emergency.respond()
+    assert [(one.incident.roots, one.how) for one in response.outcomes] == [
+        (("qdrant",), "recovered"), (("archon-agents",), "elsewhere"),
+    ]  # fmt: skip
+
+
+def test_who_is_in_a_window_is_neither_stopped_nor_started(emergency: Emergency) -> None:
+    open_window(emergency.settings.home, 600, "disk", time.time(), ("archon-agents",), who="ann")
+    emergency.respond()
+    assert emergency.runtime.done == [("stop", ("archon-frontend",)), ("up", ("archon-frontend",))]
+
+
+def test_who_was_stopped_and_has_a_window_since_is_left_to_whoever_works_there(emergency: Emergency) -> None:
+    emergency.runtime.stop(*OTHERS)
+    (emergency.settings.home / "isolated.json").write_text('["archon-agents", "archon-frontend"]')
+    open_window(emergency.settings.home, 600, "disk", time.time(), ("archon-agents",), who="ann")
+    assert bring_back(emergency.settings, emergency.runtime) == ("archon-frontend",)
+
+
+def test_where_nothing_is_found_people_are_told_that_and_nobody_is_stopped(emergency: Emergency) -> None:
     emergency.world.broken = set()
     response = emergency.respond()
-    assert response.outcomes == () and response.incident.state == "recovered"
-    assert "nothing was found broken" in emergency.told[0]
+    assert hows(response) == ["recovered"] and response.incident.state == "recovered"
+    assert response.incident.title == "reported as critical, and nothing was found that is not well"
+    assert "nothing that is not well" in emergency.told[0] and emergency.runtime.done == []
+
+
+def test_where_nothing_is_found_nobody_is_woken_and_it_is_over_at_once(emergency: Emergency) -> None:
+    post = Post()
+    urls = f"json://127.0.0.1:{post.port}/alerts"
+    settings = load_settings(ARCHON_HOME=emergency.settings.home, ARCHON_RUNTIME="processes", ARCHON_ALERT_URLS=urls)
+    emergency.notify = lambda incident, said: tell_people(settings, incident, said, None)  # type: ignore[method-assign]
+    emergency.world.broken = set()
+    with serving(post):
+        assert emergency.respond().notified == "2 sent"
+    assert [title.split()[1] for title in post.titles()] == ["WARNING:", "RESOLVED"]
+    assert all("nothing was found that is not well" in title for title in post.titles())
+
+
+def test_for_an_external_service_nobody_is_stopped(emergency: Emergency) -> None:
+    emergency.world.broken = {"ollama"}
+    assert hows(emergency.respond()) == ["escalated"] and emergency.runtime.done == []
 
 
 def test_what_cannot_be_recovered_needs_a_person(emergency: Emergency) -> None:
     emergency.world.effect = emergency.world.useless
-    response = emergency.respond()
-    assert response.needs_a_person and emergency.states() == {"running"}
+    assert hows(emergency.respond()) == ["escalated"] and emergency.states() == {"running"}
+
+
+def test_what_was_handed_to_a_person_before_is_tried_again(emergency: Emergency) -> None:
+    emergency.world.note()
+    emergency.world.effect = emergency.world.useless
+    assert hows(emergency.respond()) == ["escalated"]
+    emergency.world.effect = emergency.world.mend
+    assert hows(emergency.respond()) == ["recovered"]
+    assert emergency.world.kinds().count("asked") == 1
 
 
 def test_a_notification_that_fails_is_in_the_report_and_ends_nothing(emergency: Emergency) -> None:
@@ -151,7 +232,9 @@ def test_an_issue_is_described(emergency: Emergency) -> None:
     assert emergency.runtime.done == []
 
 
-def test_a_paused_automation_does_nothing_here_either(emergency: Emergency) -> None:
-    emergency.world.policy = replace(emergency.world.policy, paused="by ann: hands off")
+def test_while_the_automation_is_paused_it_acts_and_says_so(emergency: Emergency) -> None:
+    """A person has launched it: the pause is for what happens by itself."""
+    emergency.world.policy = replace(emergency.world.policy, paused="until 04:00 by ann: hands off")
     response = emergency.respond()
-    assert response.needs_a_person and emergency.world.done == []
+    assert hows(response) == ["recovered"]
+    assert "paused until 04:00 by ann: hands off; a person has launched this" in response.report.read_text()

@@ -18,7 +18,7 @@ from archon_dagster.recovery.incident import Incident, Step
 from archon_dagster.recovery.noting import note
 from archon_dagster.recovery.policy import Policy
 from archon_dagster.recovery.recover import SERVICE_VERBS, Recovery, recover, respond
-from archon_dagster_tests.unit.recovery.picture import CAUTIOUS, COLLAPSED, OWN, RESTORING, at, picture
+from archon_dagster_tests.unit.recovery.picture import CAUTIOUS, COLLAPSED, EMPTY_GRAPH, OWN, RESTORING, at, picture
 
 
 class Killed(BaseException):
@@ -32,6 +32,7 @@ class World:
         self.book, self.broken, self.proofs, self.policy = Book(home), broken, proofs, policy
         self.seconds, self.done, self.busy = 0.0, list[str](), 0
         self.effect: Callable[[Step], Result] = self.mend
+        self.unsure: Callable[[], dict[str, str]] = dict
         self.note()
 
     def note(self) -> None:
@@ -42,13 +43,18 @@ class World:
 
     def look(self) -> Findings:
         self.seconds += 1
-        return picture(self.broken, now=self.seconds, proofs=self.proofs)
+        unsure = self.unsure()
+        broken = self.broken - unsure.keys()
+        return picture(broken, now=self.seconds, proofs=self.proofs, unsure=unsure, stopped=unsure)
 
     def mend(self, step: Step) -> Result:
         if step.verb != "evidence":
             self.broken -= set(step.services)
             self.proofs = tuple(p for p in self.proofs if p.store != step.store)
         return Result(True, "mended")
+
+    def keeps(self, step: Step) -> Result:
+        return Result(step.verb in ("evidence", "copy_aside"), "1 bytes of /data are in /home/aside")
 
     def useless(self, step: Step) -> Result:
         return Result(step.verb == "evidence", "of no use")
@@ -199,6 +205,26 @@ def test_a_lock_that_is_never_given_back_is_a_persons_business(tmp_path: Path) -
     assert world.incident.attempts == 0
 
 
+def test_a_lock_counts_from_when_it_was_met_first(tmp_path: Path) -> None:
+    """The incident may have waited for hours before that: for the end of a window, or of a cool-down."""
+    world = World(tmp_path, {"qdrant"})
+    world.seconds += 7200
+    world.busy = 2
+    assert recover(world.recovery(), world.incident.id).how == "recovered"
+
+
+def test_a_silent_repository_is_in_the_incident_once(tmp_path: Path) -> None:
+    world = World(tmp_path, {"postgres"}, (COLLAPSED,), RESTORING)
+    look = world.look
+    silent = replace(world.recovery(), look=lambda: replace(look(), backups={}, backups_known=False))
+    assert recover(silent, world.incident.id).how == "waiting"
+    assert [event.text for event in world.incident.events if event.kind == "note"] == [
+        "the backup repository does not answer; a person is asked after 0:10:00"
+    ]
+    world.seconds += 600
+    assert recover(silent, world.incident.id).how == "escalated"
+
+
 def test_every_incident_is_recovered_one_after_another(tmp_path: Path) -> None:
     world = World(tmp_path, {"archon-bridge", "qdrant"})
     first = world.book.covering("archon-bridge")
@@ -248,6 +274,26 @@ def test_what_a_person_has_mended_is_over(tmp_path: Path) -> None:
     world.broken = set()
     world.note()
     assert world.incident.state == "recovered"
+
+
+@pytest.mark.parametrize("at_first", [{"memgraph"}, set(OWN)])
+def test_what_turns_out_to_be_a_loss_after_a_person_was_asked_is_kept_and_told_anew(
+    tmp_path: Path, at_first: set[str]
+) -> None:
+    """They bring the host up again, the graph server comes up empty, and what they were told to type overwrites it."""
+    world = World(tmp_path, at_first)
+    world.effect = world.useless
+    recover(world.recovery(), world.incident.id)
+    assert any("memgraph" in command for command in world.incident.commands)
+    world.broken, world.proofs, world.effect = {"memgraph"}, (EMPTY_GRAPH,), world.keeps
+    world.done.clear()
+    world.note()
+    assert world.incident.state == "open" and world.incident.commands == ()
+    assert recover(world.recovery(), world.incident.id).how == "escalated"
+    assert world.done[-1] == "copy_aside memgraph" and "restart" not in "".join(world.done)
+    assert [command.split()[:2] for command in world.incident.commands] == [["archon", "restore"]]
+    world.note()
+    assert world.incident.state == "escalated"  # once
 
 
 def test_single_failures_become_part_of_a_complete_one(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 import pytest
@@ -30,10 +31,11 @@ from archon_dagster.platform.settings import Settings, load_settings
 from archon_dagster.recovery.book import Book
 from archon_dagster.recovery.defs import defs
 from archon_dagster.recovery.incident import Event, Step, open_incident
-from archon_dagster.recovery.jobs import JOBS, conclude
+from archon_dagster.recovery.jobs import INCIDENT_TAG, JOBS, conclude, is_by_hand
 from archon_dagster.recovery.recover import Outcome
 from archon_dagster.recovery.sensors import MOST_RUNS, disaster_recovery
 from archon_dagster.recovery.tools import Worker, WorkerFile
+from archon_dagster.repository.identity import Process, this_process
 from archon_dagster.repository.repository import Repository
 from archon_dagster.resources import PLATFORM_POOL, Operations
 from archon_dagster_tests.alert_receivers import Post, serving
@@ -275,11 +277,25 @@ def test_a_run_whose_process_is_gone_is_ended_and_its_incident_taken_up(shell: S
     run = shell.run("restart_failed_services", DagsterRunStatus.NOT_STARTED, **request.tags)
     shell.instance.report_engine_event("started", run)
     _start(shell.instance, run)
-    worker = Worker(run=run.run_id, pid=2**22 - 3, born="long ago")
-    whole_files.replace(WorkerFile(shell.home).path, worker.model_dump_json().encode())
+    _signed_by(shell, run, replace(this_process(), pid=2**22 - 3))
     assert "gone" not in shell.skipped()  # a run that failed is followed by the next after a pause
     ended = shell.instance.get_run_by_id(run.run_id)
     assert ended is not None and ended.status == DagsterRunStatus.FAILURE
+
+
+@pytest.mark.parametrize("elsewhere", [{"namespace": 1}, {"host": "another-container", "namespace": 1}, {"boot": ""}])
+def test_a_run_in_another_container_is_not_taken_for_dead(shell: Shell, elsewhere: dict[str, Any]) -> None:
+    """Its number means nothing here; and between signing and the first action nobody has the turn."""
+    shell.confirmed("qdrant")
+    run = shell.run("restart_failed_services", DagsterRunStatus.NOT_STARTED)
+    _start(shell.instance, run)
+    _signed_by(shell, run, replace(this_process(), pid=2**22 - 3, **elsewhere))
+    assert "a recovery is at work" in shell.skipped()
+
+
+def _signed_by(shell: Shell, run: dg.DagsterRun, process: Process) -> None:
+    worker = Worker(run=run.run_id, process=process)
+    whole_files.replace(WorkerFile(shell.home).path, worker.model_dump_json().encode())
 
 
 def test_a_run_that_works_is_not_taken_for_dead(shell: Shell) -> None:
@@ -365,6 +381,16 @@ def test_what_a_queued_recovery_waits_for_is_in_its_incident_and_a_backup_makes_
     assert backup.run_id in TERMINATED
 
 
+def test_a_run_that_a_person_launches_is_by_hand_also_the_sensors_once_more(shell: Shell) -> None:
+    tags = {INCIDENT_TAG: "20261124T030000Z-0001"}
+    asked, sent = (shell.run("recover_store", DagsterRunStatus.FAILURE, **one) for one in ({}, tags))
+    assert is_by_hand(asked) and not is_by_hand(sent)
+    again = shell.instance.create_run_for_job(
+        _named("recover_store"), tags=tags, parent_run_id=sent.run_id, root_run_id=sent.run_id
+    )
+    assert is_by_hand(again)
+
+
 def test_it_is_over_when_the_monitor_says_so(shell: Shell) -> None:
     shell.confirmed("qdrant")
     shell.tick()
@@ -399,22 +425,34 @@ def _start(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
 
 
 @pytest.mark.parametrize(
-    ("started_for", "mended", "red"), [("first", True, False), ("first", False, True), ("", True, True)]
+    ("started_for", "how", "by_hand", "red"),
+    [
+        ("first", "recovered", False, False),
+        ("first", "escalated", False, True),
+        ("first", "waiting", False, False),
+        ("first", "waiting", True, True),
+        ("", "recovered", False, True),
+    ],
 )
 def test_only_what_a_run_was_started_for_decides_its_colour(
-    shell: Shell, started_for: str, mended: bool, red: bool
+    shell: Shell, started_for: str, how: Literal["recovered", "escalated", "waiting"], by_hand: bool, red: bool
 ) -> None:
-    """It may meet another incident on its way and hand that one to a person: that one has its own alert."""
+    """It may meet another incident on its way and hand that one to a person: that one has its own alert.
+
+    Where the automation would go on, a run of a person is red all the same: they take green for mended.
+    """
     now = datetime.now(UTC)
     first, other = (shell.book.add(open_incident("single_service", (name,), (name,), now)) for name in STORES[:2])
     outcomes = [
-        Outcome(first, "recovered" if mended else "escalated", "it is over"),
+        Outcome(first, how, "it is over"),
         Outcome(other, "escalated", "3 attempts did not help"),
     ]
 
+    about = first.id if started_for else ""
+
     @dg.op
     def concluding(context) -> None:  # type: ignore[no-untyped-def]
-        conclude(context, load_settings(**shell.values), outcomes, about=first.id if started_for else "")
+        conclude(context, load_settings(**shell.values), outcomes, about=about, by_hand=by_hand)
 
     @dg.job
     def recovery() -> None:

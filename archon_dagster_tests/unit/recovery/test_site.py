@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,11 +15,14 @@ from archon_dagster.errors import BackupNotFound, ConfigurationError, Confirmati
 from archon_dagster.platform.settings import load_settings
 from archon_dagster.recovery.actions import Hands, Result
 from archon_dagster.recovery.book import Book
+from archon_dagster.recovery.decision import Wait
 from archon_dagster.recovery.findings import Findings
 from archon_dagster.recovery.incident import Incident, Step
+from archon_dagster.recovery.ladder import next_step
+from archon_dagster.recovery.noting import note
 from archon_dagster.recovery.site import SiteRequest, SiteTools, lost_stores, recover_site, site_settings
 from archon_dagster_tests.unit.platform_double import Platform, failing
-from archon_dagster_tests.unit.recovery.picture import picture
+from archon_dagster_tests.unit.recovery.picture import CAUTIOUS, picture
 
 
 class OnlyRestores(Hands):
@@ -121,6 +125,51 @@ def test_an_external_service_that_is_down_is_named_and_not_waited_for(site: Site
     site.unwell = ["ollama"]
     incident = site.recover()
     assert incident.state == "recovered" and "ollama" in incident.events[-1].text
+
+
+def test_an_outage_of_a_site_is_measured_against_its_own_objective(site: Site) -> None:
+    site.backup()
+    row, objective = site.recover().objective or ("", None)
+    assert row == "data center outage" and objective is not None and objective.target == 4 * 3600
+
+
+def test_what_breaks_off_is_handed_to_a_person(site: Site) -> None:
+    """Nobody else looks at it again, wherever the site is."""
+    site.backup()
+
+    def broken() -> Findings:
+        raise OSError("the probe machinery is on fire")
+
+    tools = replace(site.tools(), look=broken)
+    with pytest.raises(OSError, match="on fire"):
+        recover_site(tools, SiteRequest("RESTORE", "standby"))
+    (incident,) = site.book.open()
+    assert incident.state == "escalated" and "on fire" in incident.events[-1].text
+    assert incident.commands[-1] == "then launch disaster_recovery again, with site: standby"
+
+
+def test_what_is_seen_of_this_platform_says_nothing_about_another_site(site: Site) -> None:
+    """Neither that all is well here, nor that something else is broken."""
+    site.backup()
+    site.unwell = ["qdrant"]
+    away = site.recover(site="standby")
+    assert away.state == "escalated" and "at site standby" in away.title
+    later = datetime.now(UTC)
+    assert note(site.book, replace(picture(), at=later), CAUTIOUS, later, relapse=15.0) == []
+    assert site.book.get(away.id) == away
+    note(site.book, replace(picture(["qdrant"]), at=later), CAUTIOUS, later, relapse=15.0)
+    assert [one.roots for one in site.book.here()] == [("qdrant",)] and site.book.get(away.id) == away
+    decision = next_step(away, picture(), CAUTIOUS, later)
+    assert isinstance(decision, Wait) and "site standby" in decision.why
+
+
+def test_the_next_recovery_of_a_site_ends_the_one_before(site: Site) -> None:
+    site.backup()
+    site.unwell = ["qdrant"]
+    first = site.recover(site="standby")
+    site.unwell = []
+    assert site.recover(site="standby").state == "recovered"
+    assert site.book.get(first.id).state == "merged" and site.book.open() == []
 
 
 def test_a_restore_that_failed_is_not_called_a_recovery(site: Site) -> None:
