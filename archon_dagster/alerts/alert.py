@@ -1,8 +1,8 @@
 """What somebody is told: an alert says what is wrong, a notice says it at one moment.
 
 An :class:`Alert` answers the questions of whoever is woken by it: what, since when, what was tried, what to do next,
-where to look. A :class:`Notice` is an alert being told: for the first time, because it got worse, as a reminder, or
-because it is over.
+where to look. A :class:`Notice` is an alert being told: for the first time, because it got worse, because it is handed
+to a person, as a reminder, or because it is over.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Severity = Literal["info", "warning", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
 """From the least to the most severe."""
 
-Kind = Literal["note", "opened", "worse", "reminder", "resolved"]
+Kind = Literal["note", "opened", "worse", "handed", "reminder", "resolved"]
 
 
 def rank(severity: Severity) -> int:
@@ -37,6 +37,8 @@ class Alert:
     :param todo: what a person can do next, the first thing first; commands ready to paste.
     :param link: where to look, usually the run in the UI.
     :param services: whom it is about; a maintenance window of all of them silences it. Empty: the platform.
+    :param asks: what a person is asked for, where nothing else is done about it; told again where it becomes another
+        thing.
     :param always: tell it also during maintenance and while the automation is paused.
     """
 
@@ -49,6 +51,7 @@ class Alert:
     todo: tuple[str, ...] = ()
     link: str | None = None
     services: tuple[str, ...] = ()
+    asks: str = ""
     always: bool = False
 
 

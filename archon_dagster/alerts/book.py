@@ -1,9 +1,9 @@
 """One alert per incident: what has been told, and what has to be told now.
 
-An incident is told when it opens, again when it gets worse, once per reminder interval while it lasts, and once when
-it is over. During maintenance and while the automation is paused nothing is told: an incident that begins and ends
-meanwhile is never heard of, one that is still there afterwards is told then, and the end of one that was told before
-is told then too. An incident that is over stays over: late news of it says nothing.
+An incident is told when it opens, again when it gets worse or is handed to a person, once per reminder interval while
+it lasts, and once when it is over. During maintenance and while the automation is paused nothing is told: an incident
+that begins and ends meanwhile is never heard of, one that is still there afterwards is told then, and the end of one
+that was told before is told then too. An incident that is over stays over: late news of it says nothing.
 
 ``decide`` is a function of plain values: the book so far, what happened, the clock and the policy go in; the new book
 and the notices come out.
@@ -94,6 +94,7 @@ class Entry:
     """What the book knows of one incident.
 
     :param told: the last notice, ``None`` before there is one; :param told_as: how severe it was then.
+    :param asked: what a person was last asked for.
     :param ended: when it was over; :param outcome: how. :param dismissed: somebody has said so, nobody has seen it.
     """
 
@@ -101,6 +102,7 @@ class Entry:
     state: Literal["held", "open", "ending", "closed"] = "held"
     told: datetime | None = None
     told_as: Literal["info", "warning", "critical"] = "info"
+    asked: str = ""
     ended: datetime | None = None
     outcome: str = ""
     dismissed: bool = False
@@ -193,13 +195,15 @@ def _tell(entry: Entry, now: datetime, policy: Policy) -> tuple[Entry, Notice | 
         return entry, None
     if entry.state == "ending":
         return replace(entry, state="closed"), Notice("resolved", alert, now, entry.outcome)
-    told = replace(entry, state="open", told=now, told_as=alert.severity)
+    told = replace(entry, state="open", told=now, told_as=alert.severity, asked=alert.asks or entry.asked)
     if entry.state == "held" and alert.severity == "info":
         return replace(told, state="closed", ended=now), Notice("note", alert, now)
     if entry.state == "held" or entry.told is None:
         return told, Notice("opened", alert, now)
     if rank(alert.severity) > rank(entry.told_as):
         return told, Notice("worse", alert, now)
+    if told.asked != entry.asked:
+        return told, Notice("handed", alert, now)
     if policy.reminder and (now - entry.told).total_seconds() >= policy.reminder:
         return told, Notice("reminder", alert, now)
     return entry, None

@@ -32,6 +32,7 @@ def title(notice: Notice, sender: Sender) -> str:
         "note": severity,
         "opened": severity,
         "worse": f"NOW {severity}",
+        "handed": f"{severity}, A PERSON IS NEEDED",
         "reminder": f"STILL {severity} after {lasted}",
         "resolved": f"RESOLVED after {lasted}",
     }[notice.kind]

@@ -81,6 +81,7 @@ def alert_of(incident: Incident, link: str | None = None) -> Alert:
         todo=(*incident.commands, show) if handed else ("nothing yet: the automatic recovery is at it", show),
         link=link,
         services=incident.services,
+        asks="\n".join(incident.commands) or said if handed else "",
     )
 
 

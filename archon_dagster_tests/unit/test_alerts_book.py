@@ -88,6 +88,17 @@ def test_what_gets_worse_is_told_again_what_gets_better_is_not(story: Story) -> 
     assert story.all[-1].alert.severity == "critical"  # so that the end reaches whom the alarm has reached
 
 
+def test_what_is_handed_to_a_person_is_told_though_it_was_as_bad_before(story: Story) -> None:
+    story.then(0, Raised(alert(severity="critical")))
+    assert story.then(1, Raised(alert(severity="critical", asks="archon restore"))) == [("handed", "a")]
+    assert story.then(2, Raised(alert(severity="critical", asks="archon restore"))) == []
+    assert story.then(3, Raised(alert(severity="critical"))) == []  # it is tried again
+    assert story.then(4, Raised(alert(severity="critical", asks="archon restore"))) == []
+    assert story.then(5, Raised(alert(severity="critical", asks="archon start"))) == [("handed", "a")]
+    assert story.then(64, Tick()) == []
+    assert story.then(65, Tick()) == [("reminder", "a")]
+
+
 def test_news_of_an_incident_change_what_the_reminder_says_but_not_when_it_began(story: Story) -> None:
     story.then(0, Raised(alert()))
     story.then(5, Raised(alert(tried=("restarted it",), since=BEGIN + timedelta(minutes=5))))
@@ -189,6 +200,7 @@ ALERTS = st.builds(
     st.sampled_from(SEVERITIES),
     always=st.booleans(),
     services=st.sampled_from([(), ("q",)]),
+    asks=st.sampled_from(["", "archon restore", "archon start"]),
 )
 SEEN = st.lists(
     st.builds(alert, st.sampled_from(["s/x", "s/y"]), st.sampled_from(SEVERITIES)), unique_by=lambda one: one.incident
@@ -231,6 +243,8 @@ def _in_order(notices: list[Notice]) -> None:
             assert (after.at - before.at).total_seconds() >= POLICY.reminder
         if after.kind == "worse":
             assert rank(after.alert.severity) > rank(before.alert.severity)
+        if after.kind == "handed":
+            assert after.alert.asks and after.alert.asks != before.alert.asks
 
 
 @given(MOMENTS)

@@ -62,6 +62,7 @@ def test_a_resolved_notice_says_how_and_how_long_and_asks_for_nothing() -> None:
     [
         ("opened", "[production] CRITICAL: qdrant does not answer"),
         ("worse", "[production] NOW CRITICAL: qdrant does not answer"),
+        ("handed", "[production] CRITICAL, A PERSON IS NEEDED: qdrant does not answer"),
         ("reminder", "[production] STILL CRITICAL after 4 h 5 min: qdrant does not answer"),
     ],
 )

@@ -64,6 +64,20 @@ def test_what_fails_again_at_once_is_not_resolved_in_between_and_so_never_silent
     assert told == ["opened", "worse", "resolved"]
 
 
+def test_a_lost_store_that_is_handed_to_a_person_is_told_again_and_so_is_another_thing_to_type() -> None:
+    """It was critical from the beginning, and the first notice said that nothing has to be done yet."""
+    lost = open_incident("store_lost", ("qdrant",), ("qdrant",), at(0), at(-3), "archon_vectors is gone")
+    handed = lost.model_copy(update={"commands": ("archon restore x",)}).note(at(9), "escalated", "not allowed to")
+    other = handed.model_copy(update={"commands": ("archon restore y",)})
+    book, told = {}, []  # type: ignore[var-annotated]
+    for state, seconds in ((lost, 5), (handed, 10), (handed, 15), (other, 20)):
+        for event in news([state], unended(book), at(seconds), nowhere, 15):
+            book, notices = decide(book, event, at(seconds), Policy())  # type: ignore[assignment]
+            told += [(notice.kind, notice.alert.todo[0]) for notice in notices]
+    assert told[0] == ("opened", "nothing yet: the automatic recovery is at it")
+    assert told[1:] == [("handed", "archon restore x"), ("handed", "archon restore y")]
+
+
 def test_an_end_is_told_however_long_ago_it_was_and_once() -> None:
     """The control plane was down for a night: without it the alert would be repeated until somebody closes it."""
     one, told = incident(), []
