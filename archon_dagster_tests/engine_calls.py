@@ -98,6 +98,10 @@ def recording(engine: Path) -> Iterator[Recorder]:
             recorder.url = "tcp://127.0.0.1:{1}".format(*server.sockets[0].getsockname())
             ready.set()
             await stop.wait()
+        left = asyncio.all_tasks() - {asyncio.current_task()}  # who keeps a connection open and asks nothing
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     vars(module)["allowed"] = noted
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), name="engine proxy")
