@@ -27,10 +27,11 @@ test: $(VENV)/.installed ## the tests; what this machine lacks is skipped with t
 test-long: $(VENV)/.installed ## the suites that take minutes each (ARGS="archon_dagster_tests/integration/test_up.py")
 	$(PYTEST) -m long $(ARGS)
 
-test-docker: $(VENV)/.installed ## the tests that need a Docker engine, on the one that is there
+test-docker: $(VENV)/.installed ## the tests that need a Docker engine, then test-compose, on the engine that is there
 	$(BIN)/python -m pytest archon_dagster_tests/docker $(ARGS)
+	@$(MAKE) test-compose
 
-SUITES := startup health recovery round_trip restore_target restore_faults maintenance configuration_changes performance every_job
+SUITES := startup health recovery round_trip restore_target restore_faults maintenance cli_maintenance configuration_changes performance every_job
 test-compose: $(VENV)/.installed ## the sandbox's suites with containers instead of processes (SUITES="health recovery")
 	ARCHON_TEST_RUNTIME=compose $(BIN)/python -m pytest $(SUITES:%=archon_dagster_tests/integration/test_%.py) $(ARGS)
 

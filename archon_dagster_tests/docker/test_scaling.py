@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -52,6 +54,15 @@ class Platform:
     @property
     def context(self) -> ScalingContext:
         return ScalingContext(self.settings, self.project.runtime)
+
+    def types(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """`archon` as a user of this platform types it."""
+        environment = {
+            **os.environ, "ARCHON_HOME": str(self.home), "ARCHON_PROJECT_DIR": str(self.project.directory),
+            "SEARCH_SERVICE_PORT": str(self.port), "COMPOSE_PROJECT_NAME": self.project.name,
+        }  # fmt: skip
+        command = [sys.executable, "-m", "archon_dagster.cli", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False)
 
     def ask(self, path: str = "/health") -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as answer:
@@ -187,6 +198,27 @@ def test_a_replica_that_is_killed_is_left_out_and_made_again(platform: Platform)
     assert (status.state, status.replicas) == ("running", 1)
     assert scaling.scale(platform.context, 2).replaced == 1
     eventually(lambda: len(platform.who()) == 2, within=30.0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("direct", [(), ("--direct",)], ids=["dagster", "direct"])
+def test_a_number_and_limits_are_typed_and_what_fails_is_taken_back(
+    platform: Platform, direct: tuple[str, ...]
+) -> None:
+    done = platform.types("scale", "search", "2", *direct)
+    assert (done.returncode, platform.containers()) == (0, 2), done.stderr
+    (platform.project.directory / "broken" / "now").touch()
+    failed = platform.types("scale", "search", "3", *direct)
+    assert (failed.returncode, platform.containers()) == (6, 2)
+    assert "runs 2 times again, and is well" in failed.stderr
+    (platform.project.directory / "broken" / "now").unlink()
+    small = [word for limit in ("cpus=0.5", "memory=128M") for word in ("--set", f"{SEARCH}.{limit}")]
+    limited = platform.types("resources", "apply", "custom", *small, *direct)
+    assert limited.returncode == 0, limited.stderr
+    assert platform.project.runtime.limits(SEARCH) == Resources(0.5, 128 * 2**20, 0.0, 0)
+    for wrong in (("scale", "search", "99"), ("resources", "apply", "huge"), ("resources", "apply", "custom")):
+        assert platform.types(*wrong, *direct).returncode == 2, wrong
+    assert platform.containers() == 2
 
 
 def test_replicas_that_do_not_start_bring_back_the_number_before(platform: Platform) -> None:

@@ -16,6 +16,7 @@ from archon_dagster.context import open_context
 from archon_dagster.maintenance import journal as journals
 from archon_dagster.repository.repository import Repository
 from archon_dagster_tests.integration.shell import Shell, running_shell
+from archon_dagster_tests.platforms import only_processes
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.long, pytest.mark.timeout(300)]
 
@@ -114,6 +115,7 @@ def test_a_step_waits_for_nobody_who_is_at_work(shell: Shell) -> None:
 # security updates ----------------------------------------------------------------------------------------------------
 
 
+@only_processes("there are images: docker/test_maintenance.py")
 def test_processes_have_no_images_and_are_told_what_is_installed(shell: Shell) -> None:
     found = shell.json("security-updates", "--plan")
     assert found["runtime"] == "processes"
@@ -122,6 +124,7 @@ def test_processes_have_no_images_and_are_told_what_is_installed(shell: Shell) -
     assert "local processes have no images: nothing is replaced here" in said
 
 
+@only_processes("there are images: docker/test_maintenance.py")
 @pytest.mark.parametrize("words", [("--confirm", "UPDATE"), ("--return", "--confirm", "UPDATE")])
 def test_an_update_of_processes_is_refused_and_replaces_nothing(shell: Shell, words: tuple[str, ...]) -> None:
     """Who has confirmed it must not read in the exit code that it was done."""
