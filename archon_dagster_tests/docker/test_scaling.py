@@ -212,10 +212,11 @@ def test_a_number_and_limits_are_typed_and_what_fails_is_taken_back(
     assert (failed.returncode, platform.containers()) == (6, 2)
     assert "runs 2 times again, and is well" in failed.stderr
     (platform.project.directory / "broken" / "now").unlink()
-    small = [word for limit in ("cpus=0.5", "memory=128M") for word in ("--set", f"{SEARCH}.{limit}")]
+    wanted = ("cpus=0.5", "memory=128M", "reserved_cpus=0.1", "reserved_memory=64M")
+    small = [word for limit in wanted for word in ("--set", f"{SEARCH}.{limit}")]
     limited = platform.types("resources", "apply", "custom", *small, *direct)
     assert limited.returncode == 0, limited.stderr
-    assert platform.project.runtime.limits(SEARCH) == Resources(0.5, 128 * 2**20, 0.0, 0)
+    assert platform.project.runtime.limits(SEARCH) == Resources(0.5, 128 * 2**20, 0.1, 64 * 2**20)
     for wrong in (("scale", "search", "99"), ("resources", "apply", "huge"), ("resources", "apply", "custom")):
         assert platform.types(*wrong, *direct).returncode == 2, wrong
     assert platform.containers() == 2
