@@ -16,20 +16,11 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from archon_dagster.platform.settings import Settings
+from archon_dagster.platform.usable_settings import GivenSettings
 from archon_dagster.repository.backends.s3.settings import S3Settings
 
 _LONGEST = 200  # characters of what a validator says: it may repeat the value
 _OF_VALIDATOR = "Value error, "
-
-
-class _GivenSettings(Settings):
-    """From what it is given alone."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
 
 
 class _GivenS3Settings(S3Settings):
@@ -52,7 +43,7 @@ def _fields(model: type[BaseSettings]) -> dict[str, FieldInfo]:
 
 
 _MODELS: tuple[tuple[type[BaseSettings], dict[str, FieldInfo]], ...] = (
-    (_GivenSettings, _fields(Settings)), (_GivenS3Settings, _fields(S3Settings)),
+    (GivenSettings, _fields(Settings)), (_GivenS3Settings, _fields(S3Settings)),
 )  # fmt: skip
 
 FIELDS: dict[str, FieldInfo] = {name: field for _, fields in _MODELS for name, field in fields.items()}

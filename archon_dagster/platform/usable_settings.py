@@ -45,11 +45,11 @@ def settings_while_loading() -> Settings:
     try:
         return usable_settings()
     except ConfigurationError:
-        return _Defaults()
+        return GivenSettings()
 
 
-class _Defaults(Settings):
-    """From nothing."""
+class GivenSettings(Settings):
+    """From what it is given alone; from nothing, the defaults."""
 
     @classmethod
     def settings_customise_sources(

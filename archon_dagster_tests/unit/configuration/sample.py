@@ -50,3 +50,8 @@ def with_(*lines: str, without: str = "") -> bytes:
 def line_of(content: bytes, name: str) -> int:
     """Where a variable stands."""
     return next(number for number, line in enumerate(content.decode().splitlines(), 1) if line.startswith(f"{name}="))
+
+
+OLD, NEW = GOOD.encode(), with_("BATCH_SIZE=10")
+BAD = with_("BATCH_SIZE=13")  # valid, and the search service does not start with it
+READERS = ("archon-intelligence", "archon-search")  # of BATCH_SIZE

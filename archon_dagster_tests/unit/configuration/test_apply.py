@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import stat
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,19 +16,7 @@ from archon_dagster.configuration.watching import note_by_hand
 from archon_dagster.context import Step
 from archon_dagster.errors import Cancelled, ConfigurationError, ConfirmationMissing, ServiceError
 from archon_dagster_tests.unit.configuration.platform import EnvPlatform
-from archon_dagster_tests.unit.configuration.sample import GOOD, with_
-
-OLD, NEW = GOOD.encode(), with_("BATCH_SIZE=10")
-BAD = with_("BATCH_SIZE=13")  # valid, and the search service does not start with it
-READERS = ("archon-intelligence", "archon-search")  # of BATCH_SIZE
-
-
-@pytest.fixture
-def platform(tmp_path: Path) -> Iterator[EnvPlatform]:
-    platform = EnvPlatform(tmp_path / "home", OLD)
-    platform.start()
-    yield platform
-    platform.runtime.down()
+from archon_dagster_tests.unit.configuration.sample import BAD, NEW, OLD, READERS, with_
 
 
 def apply_(platform: EnvPlatform, content: bytes, **context: object) -> Change:

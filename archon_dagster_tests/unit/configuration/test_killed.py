@@ -5,8 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,17 +15,8 @@ from archon_dagster.configuration.watching import note_by_hand
 from archon_dagster.errors import ConfigurationError
 from archon_dagster_tests.unit.configuration import killed
 from archon_dagster_tests.unit.configuration.platform import EnvPlatform
-from archon_dagster_tests.unit.configuration.sample import with_
-from archon_dagster_tests.unit.configuration.test_apply import BAD, NEW, OLD, READERS, apply_
-
-
-@pytest.fixture
-def platform(tmp_path: Path) -> Iterator[EnvPlatform]:
-    platform = EnvPlatform(tmp_path / "home", OLD)
-    platform.start()
-    yield platform
-    platform.runtime.down()
-
+from archon_dagster_tests.unit.configuration.sample import BAD, NEW, OLD, READERS, with_
+from archon_dagster_tests.unit.configuration.test_apply import apply_
 
 STEPS = [
     ("save the current file", "begin"), ("save the current file", "end"), ("write the new file", "begin"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -15,17 +14,10 @@ from archon_dagster.configuration.sensors import SELDOM
 from archon_dagster.definitions import defs
 from archon_dagster.errors import ServiceError
 from archon_dagster.repository.repository import Repository
-from archon_dagster_tests.unit.configuration.test_shell import BAD, NEW, OLD, Shell
+from archon_dagster_tests.unit.configuration.sample import BAD, NEW, OLD
+from archon_dagster_tests.unit.configuration.shell import Shell
 
 BACKUP_JOB = defs.resolve_job_def("backup")
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    with dg.instance_for_test() as instance:
-        shell = Shell(tmp_path / "home", instance)
-        yield shell
-        shell.platform.runtime.down()
 
 
 def test_a_change_by_hand_is_backed_up_once(shell: Shell) -> None:
